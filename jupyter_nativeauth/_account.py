@@ -1,0 +1,450 @@
+"""
+Runs in: everywhere. One profile's login: who uses it, renews it and ends it. The only writer of the vault.
+
+The same code runs in the server, in each kernel and in each script; they meet in the vault. Whoever needs a newer
+access token takes the refresh lock, reads again, and asks the provider only if nobody else has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ._refresh import SPACING, Refresher
+from ._tokens import AccessToken, Identity, Login, Members, Secret
+from .errors import LoginRequired, NativeAuthError, ProviderUnavailable, StoreError, VaultDamaged
+from .profiles import Profile
+from .providers import PRESETS, issuer_of
+from .vault import Contents, FileVault, MemoryVault, Vault, private_folder, sealed_with_other_keys
+
+if TYPE_CHECKING:
+    from ._exchange import Clock
+    from ._http import ProviderClient
+    from ._oauth import Code
+    from .keys import Key, Keys
+
+__all__ = ["Account", "EndSession"]
+
+_log = logging.getLogger("jupyter_nativeauth")
+
+_WRITE_WAIT = 10.0
+_TOMBSTONE = 600.0  # seconds in which a browser page can finish a sign-out that began elsewhere
+
+
+class Current(NamedTuple):
+    """The access token in use, and when it stops being so; wall clock and monotonic clock must both agree."""
+
+    token: AccessToken | None
+    generation: int
+    renew_wall: float
+    renew_at: float
+    end_wall: float
+    end_at: float
+    renewed_at: float  # wall clock; 0 if it is as it was at the sign-in
+
+
+class EndSession(NamedTuple):
+    """What the browser needs to end the session at the provider itself."""
+
+    endpoint: str
+    client_id: str
+    id_token: Secret | None
+
+
+class Account:
+    """
+    One profile's login. Making one does no network, no disk and no prompt.
+
+    Args:
+        profile: The way to sign in.
+        keys: Where the vault's key comes from.
+        folder: The folder of the vaults.
+        client: The guarded client to the provider.
+        clock: Both clocks.
+        memory: This process's vaults in memory, for all of its accounts.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        keys: Keys,
+        folder: Path,
+        *,
+        client: ProviderClient | None = None,
+        clock: Clock = time,
+        memory: dict[tuple[str, bytes], MemoryVault] | None = None,
+    ) -> None:
+        self.profile = profile
+        self._keys = keys
+        self.folder = folder
+        self._client = client
+        self._clock = clock
+        self._memory = {} if memory is None else memory
+        self._vault: Vault | None = None
+        self._key_id = b""
+        self._current: Current | None = None
+        self._refresher = Refresher(self, clock)
+
+    def __repr__(self) -> str:
+        return f"<Account {self.profile.name!r}>"
+
+    # Using it
+
+    def access_token(self, *, rejected: AccessToken | None = None) -> AccessToken:
+        """
+        An access token that is not known to be over.
+
+        Without *rejected*, and with time left, it costs two clock readings and one small read. Inside the margin before
+        the end it returns the old token at once and renews it in the background. It never opens a browser.
+
+        Args:
+            rejected: The token that the API has just refused: it is renewed once, by whoever comes first.
+
+        Raises:
+            LoginRequired: Nobody is signed in, or the login is over.
+            ProviderUnavailable: It has to be renewed, and the provider does not answer.
+            StoreError: The vault or its key cannot be used.
+        """
+        if rejected is None and (token := self.ready_token()) is not None:
+            return token
+        return self._usable(rejected)
+
+    def ready_token(self) -> AccessToken | None:
+        """The access token, if it can be had at once: no lock, no import, no thread, three system calls."""
+        current, vault = self._current, self._vault
+        if (
+            current is not None
+            and vault is not None
+            and self._clock.monotonic() < current.renew_at
+            and self._clock.time() < current.renew_wall
+            and vault.generation() == current.generation
+        ):
+            return current.token
+        return None
+
+    def _usable(self, rejected: AccessToken | None) -> AccessToken:
+        for _ in range(8):
+            current = self.load()
+            token = current.token
+            if token is not None and token != rejected and self.before(current.end_wall, current.end_at):
+                if not self.before(current.renew_wall, current.renew_at):
+                    self._refresher.start_unless_paused(rejected)
+                return token
+            if rejected is not None and token == rejected and 0 <= self._clock.time() - current.renewed_at < SPACING:
+                # The API refuses even what the provider has just made, for whichever process. Asking again would only
+                # make a storm.
+                return token
+            token = self._refresher.wait(rejected)
+            if token != rejected:
+                return token
+        raise ProviderUnavailable(f"The service of {self.profile.name!r} keeps handing out the token that was refused.")
+
+    def before(self, wall: float, monotonic: float) -> bool:
+        """Whether neither clock has reached its time."""
+        return self._clock.time() < wall and self._clock.monotonic() < monotonic
+
+    @property
+    def client(self) -> ProviderClient:
+        """The guarded client to the provider, made when it is first needed."""
+        if self._client is None:
+            from ._http import ProviderClient
+
+            self._client = ProviderClient(ca_bundle=self.profile.ca_bundle)
+        return self._client
+
+    def identity(self) -> Identity:
+        """Who is signed in. Raises what :meth:`access_token` raises, but asks the provider nothing."""
+        return self.login().identity
+
+    def login(self) -> Login:
+        """The stored login, as it stands."""
+        return self._read(self.open())
+
+    def login_id(self) -> str:
+        """A new one for each sign-in; empty when nobody is signed in or the key cannot be had silently."""
+        try:
+            header = self.open().header()
+        except NativeAuthError:
+            return ""
+        return header.login_id if header is not None and header.signed_in else ""
+
+    def generation(self) -> int:
+        """Differs after each write, for who watches; -1 until a key has been found. It asks for none."""
+        return -1 if self._vault is None else self._vault.generation()
+
+    # Reading the vault
+
+    def key(self, *, interactive: bool = False, create: bool = False) -> Key | None:
+        """The vault's key. Only an explicit sign-in is *interactive*: it may prompt, and it makes the key."""
+        return self._keys.find(self.profile.key_source, interactive=interactive, create=create)
+
+    def open(self, key: Key | None = None) -> Vault:
+        """The vault; with *key* that of this key, should it be another one than until now."""
+        if self._vault is None or (key is not None and key.id != self._key_id):
+            key = key or self.key()
+            if key is None:
+                raise self.required("other_key" if self._sealed_elsewhere(None) else "signed_out")
+            self._vault, self._key_id = self._vault_of(key), key.id
+        return self._vault
+
+    def _vault_of(self, key: Key) -> Vault:
+        name = self.profile.name
+        if key.source == "process":
+            # Not this account's own: a profile that was edited makes a new account, which has to find the login.
+            return self._memory.setdefault((name, key.id), MemoryVault(name, key))
+        return FileVault(private_folder(self.folder), name, key)
+
+    def _sealed_elsewhere(self, key: Key | None) -> bool:
+        return any(header.signed_in for header in sealed_with_other_keys(self.folder, self.profile.name, key))
+
+    def load(self) -> Current:
+        vault = self.open()
+        current = self._current
+        if current is None or vault.generation() != current.generation:
+            contents = self._contents(vault)
+            current = self.adopt(self._checked(contents), contents.header.generation if contents else 0)
+        return current
+
+    def adopt(self, login: Login, generation: int) -> Current:
+        if login.access_token is None:
+            current = Current(None, generation, 0, 0, 0, 0, login.renewed_at)
+        else:
+            wall, monotonic = self._clock.time(), self._clock.monotonic()
+            left, margin = float("inf"), 0.0
+            if login.expires_at is not None:
+                lifetime = max(login.lifetime or 0.0, SPACING)
+                # Never more than the whole lifetime, should the wall clock have been set back since.
+                left = min(max(login.expires_at, login.expires_at - (login.lifetime or 0) + SPACING) - wall, lifetime)
+                # Jitter between processes; and never two renewals within SPACING, however short the lifetime.
+                margin = min(60.0, 0.2 * lifetime, lifetime - SPACING) * random.uniform(0.75, 1.0)  # noqa: S311
+            token = AccessToken(login.access_token.reveal(), login.expires_at)
+            renew = left - margin if login.refresh_token is not None else left
+            ends = (wall + renew, monotonic + renew, wall + left, monotonic + left)
+            current = Current(token, generation, *ends, login.renewed_at)
+        self._current = current
+        return current
+
+    def _contents_or_none(self, vault: Vault) -> Contents | None:
+        try:
+            return vault.read()
+        except VaultDamaged:
+            return None
+
+    def _contents(self, vault: Vault) -> Contents | None:
+        try:
+            return vault.read()
+        except VaultDamaged as damage:
+            self._set_aside(vault, damage)
+            return None
+
+    def _set_aside(self, vault: Vault, damage: VaultDamaged, generation: int | None = None) -> None:
+        _log.warning("%s", damage)
+        vault.set_aside(generation=generation)
+
+    def _read(self, vault: Vault) -> Login:
+        return self._checked(self._contents(vault))
+
+    def _checked(self, contents: Contents | None) -> Login:
+        """The login in *contents*, if it is one, and one of this profile."""
+        if contents is None:
+            vault = self.open()
+            if vault.was_damaged():
+                raise self.required("damaged")
+            raise self.required("other_key" if self._sealed_elsewhere(self.key()) else "signed_out")
+        if not contents.header.signed_in:
+            if contents.record.get("endpoint") and self._clock.time() > contents.record["until"]:
+                with contextlib.suppress(StoreError):
+                    self.take_end_session()  # too late for it: the ID token need not be kept any longer
+            raise self.required(str(contents.record.get("reason", "signed_out")))
+        try:
+            login = _login_in(contents)
+        except VaultDamaged as damage:
+            self._set_aside(self.open(), damage, contents.header.generation)
+            raise self.required("damaged") from None
+        if not self._matches(login):
+            raise self.required("profile_changed")
+        return login
+
+    def _matches(self, login: Login) -> bool:
+        """A login is bound to what it was made with; its refresh token never goes anywhere else."""
+        profile = self.profile
+        return (login.provider.issuer, login.client_id, login.audience, login.organization) == (
+            issuer_of(PRESETS[profile.provider], profile.options),
+            profile.client_id,
+            profile.audience or "",
+            profile.organization or "",
+        )
+
+    def required(self, code: str) -> LoginRequired:
+        name = self.profile.name
+        words = _REASONS.get(code, _REASONS["signed_out"]).format(name=name)
+        hint = f"Run `%login {name}` in a notebook, or `jupyter nativeauth login {name}` in a terminal."
+        return LoginRequired(words, code=code, hint=hint)
+
+    # Writing it
+
+    def save(self, login: Login) -> None:
+        """Store a new sign-in; it takes the place of whatever was there."""
+        vault = self.open()
+        with vault.write_lock.hold(limit=_WRITE_WAIT):
+            header = vault.write(login.to_record(), login_id=login.login_id, signed_in=True)
+        self._refresher.forget()
+        self.adopt(login, header.generation)
+
+    def replace(self, sent: Login, newer: Login) -> int:
+        """
+        Store a renewal, only if the vault still holds the login and the refresh token that was sent.
+
+        Returns:
+            The generation of what was written; 0 if something else is in the vault by now.
+        """
+        vault = self.open()
+        with vault.write_lock.hold(limit=_WRITE_WAIT):
+            if not _still(vault, sent):
+                return 0
+            return vault.write(newer.to_record(), login_id=newer.login_id, signed_in=True).generation
+
+    def is_over(self, login: Login) -> bool:
+        """
+        Whether nobody here goes on with *login*'s grant at the provider: signed out, or somebody else signed in.
+
+        The same person's new sign-in may share the grant, and revoking one refresh token of it would end both
+        (RFC 7009, section 2.1).
+        """
+        try:
+            now = self.login().identity
+        except NativeAuthError:
+            return True
+        return (now.issuer, now.subject) != (login.identity.issuer, login.identity.subject)
+
+    def end(self, sent: Login, reason: str) -> bool:
+        """Leave a tombstone, only if the vault still holds the login and the refresh token that was sent."""
+        vault = self.open()
+        with vault.write_lock.hold(limit=_WRITE_WAIT):
+            if not _still(vault, sent):
+                return False
+            vault.write({"reason": reason}, login_id=sent.login_id, signed_in=False)
+            return True
+
+    def redeem(self, code: Code) -> Login:
+        """
+        Redeem the code, and check who it is. Nothing is stored yet.
+
+        Raises:
+            LoginFailed, ProviderUnavailable: There is no login; the code is spent.
+        """
+        from ._exchange import redeem
+
+        return redeem(self.client, code, login_id=secrets.token_hex(16), clock=self._clock)
+
+    def drop(self, unwanted: Login) -> None:
+        """Revoke a login that nobody wants any more, unless the same person goes on with its grant."""
+        from ._exchange import revoke
+
+        if self.is_over(unwanted):
+            revoke(self.client, unwanted)
+
+    def sign_out(self) -> Login | None:
+        """
+        End the login here, at once, whatever the provider does: a tombstone takes its place.
+
+        For ten minutes the tombstone keeps, sealed, what a browser page needs to end the provider's session too.
+
+        Returns:
+            The login that was, so that it can be revoked; ``None`` if there was none.
+        """
+        try:
+            vault = self.open()
+        except LoginRequired:
+            return None
+        with vault.write_lock.hold(limit=_WRITE_WAIT):
+            generation = None
+            try:
+                contents = vault.read()
+                if contents is None or not contents.header.signed_in:
+                    return None
+                generation = contents.header.generation
+                login = _login_in(contents)
+            except VaultDamaged:
+                login = None
+            if login is not None:
+                record = Members(
+                    reason="signed_out",
+                    until=self._clock.time() + _TOMBSTONE,
+                    endpoint=login.provider.end_session_endpoint,
+                    client_id=login.client_id,
+                    id_token=login.id_token.reveal() if login.id_token else None,
+                )
+                vault.write(record, login_id=login.login_id, signed_in=False)
+        if login is None:
+            vault.set_aside(generation=generation)
+        self._refresher.forget()
+        return login
+
+    def may_end_session(self) -> bool:
+        """Whether the last sign-out left something for the browser to do at the provider."""
+        try:
+            contents = self._contents_or_none(self.open())
+        except LoginRequired:
+            return False
+        if contents is None or contents.header.signed_in or not contents.record.get("endpoint"):
+            return False
+        return bool(self._clock.time() <= contents.record["until"])
+
+    def is_sealed_elsewhere(self) -> bool:
+        """Whether there is a login that only another Jupyter server, or a person with another key, could open."""
+        try:
+            return self._sealed_elsewhere(self.key())
+        except NativeAuthError:
+            return self._sealed_elsewhere(None)
+
+    def take_end_session(self) -> EndSession | None:
+        """What the last sign-out left for the browser; once, and for ten minutes."""
+        try:
+            vault = self.open()
+        except LoginRequired:
+            return None
+        with vault.write_lock.hold(limit=_WRITE_WAIT):
+            contents = self._contents_or_none(vault)
+            if contents is None or contents.header.signed_in or not contents.record.get("endpoint"):
+                return None
+            record = contents.record
+            vault.write({"reason": "signed_out"}, login_id=contents.header.login_id, signed_in=False)
+        if self._clock.time() > record["until"]:
+            return None
+        id_token = Secret(record["id_token"]) if record["id_token"] else None
+        return EndSession(record["endpoint"], record["client_id"], id_token)
+
+
+def _login_in(contents: Contents) -> Login:
+    try:
+        return Login.from_record(contents.record)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise VaultDamaged("The stored login is damaged: a part is missing.", hint="Sign in again.") from None
+
+
+def _still(vault: Vault, sent: Login) -> bool:
+    try:
+        contents = vault.read()
+        if contents is None or not contents.header.signed_in:
+            return False
+        stored = _login_in(contents)
+    except VaultDamaged:
+        return False
+    return stored.login_id == sent.login_id and stored.refresh_token == sent.refresh_token
+
+
+_REASONS = {
+    "signed_out": "Nobody is signed in to {name!r}.",
+    "expired": "The login to {name!r} is over: the service no longer accepts it.",
+    "no_refresh_token": "The login to {name!r} is over, and the service gave nothing to renew it with.",
+    "refused": "The login to {name!r} could not be renewed.",
+    "profile_changed": "The profile {name!r} has changed since the last sign-in.",
+    "other_key": "The login to {name!r} was sealed by a server that has stopped, or with another key.",
+    "damaged": "The stored login to {name!r} was damaged and has been set aside.",
+}

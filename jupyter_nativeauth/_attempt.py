@@ -1,0 +1,215 @@
+"""
+Runs in: kernels, scripts. One attempt to sign in, as the one who waits for it sees it.
+
+An attempt works by itself, in a thread or in the server; whoever waits asks :meth:`poll` a few times a second, so that
+an interrupt, a cancelled task or a time-out ends the wait at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlencode
+
+from ._progress import read_progress
+from ._tokens import Identity
+from .errors import LoginFailed, NativeAuthError
+
+if TYPE_CHECKING:
+    from ._account import Account
+    from ._oauth import Ask
+
+__all__ = ["Attempt", "HostedAttempt", "ListenerAttempt", "can_open_browser", "open_browser"]
+
+
+class Attempt(Protocol):
+    """A sign-in under way."""
+
+    account: Account
+    link: str  # where the person goes on; empty until it is known
+    why: str  # why it goes this way, in words
+    until: float  # time.monotonic() at which it ends by itself
+
+    def poll(self) -> Identity | None:
+        """Who signed in; ``None`` while nobody has. Raises why it failed."""
+
+    def cancel(self) -> None:
+        """Stop it. Whatever was stored before stays."""
+
+
+def can_open_browser(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a browser opened by this process would appear before the person who waits."""
+    if environ.get("BROWSER"):
+        return True
+    if environ.get("SSH_CONNECTION") or environ.get("JUPYTERHUB_SERVICE_PREFIX"):
+        return False
+    return sys.platform in ("win32", "darwin") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+
+
+def open_browser(url: str) -> None:
+    """Open the system browser (RFC 8252, section 6), without waiting for it: a text browser would block."""
+    if can_open_browser():
+        threading.Thread(target=webbrowser.open, args=(url,), name="nativeauth-browser", daemon=True).start()
+
+
+class ListenerAttempt:
+    """
+    A sign-in through a listener of our own on this machine.
+
+    Args:
+        account: Whose.
+        ask: What it asks for beyond the profile.
+        timeout: Seconds until it is given up.
+        browse: What opens the browser.
+    """
+
+    why = "this process listens on this machine for the answer"
+
+    def __init__(
+        self, account: Account, ask: Ask, timeout: float, browse: Callable[[str], None] = open_browser
+    ) -> None:
+        self.account = account
+        self.link = ""
+        self.until = time.monotonic() + timeout
+        self._ask = ask
+        self._browse = browse
+        self._cancelled = threading.Event()
+        self._result: Identity | NativeAuthError | None = None
+        self._over = threading.Event()
+        threading.Thread(target=self._run, name="nativeauth-login", daemon=True).start()
+
+    def poll(self) -> Identity | None:
+        if not self._over.is_set():
+            if time.monotonic() > self.until:
+                self.cancel()
+                raise _too_late(self.account.profile.name)
+            return None
+        if isinstance(self._result, NativeAuthError):
+            raise self._result
+        return self._result
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._sign_in()
+        except NativeAuthError as error:
+            self._result = error
+        except Exception as error:  # noqa: BLE001 - whoever waits must learn of it, without what its frames hold
+            self._result = LoginFailed(f"The sign-in failed unexpectedly ({type(error).__name__}).", code="unexpected")
+        finally:
+            self._over.set()
+
+    def _sign_in(self) -> Identity:
+        from ._host import Host
+        from ._listener import Listener
+
+        wait = max(1.0, self.until - time.monotonic())
+        host = Host(ticket_life=wait, life=max(wait, 600.0))
+        with Listener.of(host, self.account.profile) as listener:
+            pending = host.begin(self.account, self._ask, listener.redirect_uri)
+            self.link = host.go_address(pending)
+            if not self._cancelled.is_set():
+                self._browse(self.link)
+            while not pending.outcome.done():
+                if self._cancelled.wait(0.1):
+                    # Also while its code is being redeemed: the login is then not stored.
+                    host.pending.close(pending, LoginFailed("The sign-in was cancelled.", code="cancelled"))
+            try:
+                self._result = pending.outcome.result()
+            except NativeAuthError as error:
+                self._result = error
+            self._over.set()
+            if not self._cancelled.is_set():
+                listener.last_page_seen.wait(2)  # the browser is on its way to the page that says how it ended
+        if isinstance(self._result, NativeAuthError):
+            raise self._result
+        return self._result
+
+
+class HostedAttempt:
+    """
+    A sign-in that the Jupyter server runs. The kernel starts nothing; it shows a link to the server and waits until
+    the vault holds a new login, or the server says that an attempt has failed.
+
+    Args:
+        account: Whose.
+        ask: What it asks for beyond the profile.
+        timeout: Seconds until the wait is given up.
+        environ: Where the server left its base URL and its agent's path.
+    """
+
+    why = "the Jupyter server waits for the answer"
+
+    def __init__(self, account: Account, ask: Ask, timeout: float, environ: Mapping[str, str] = os.environ) -> None:
+        self.account = account
+        self.until = time.monotonic() + timeout
+        self.link = login_link(account.profile.name, ask, environ)
+        self._server = environ.get("JUPYTER_NATIVEAUTH_AGENT", "")
+        self._before = account.login_id()
+        self._started = time.time()
+        self._seen, self._look_again = 0, 0.0
+
+    def poll(self) -> Identity | None:
+        if time.monotonic() > self.until:
+            raise _too_late(self.account.profile.name)
+        if not self._has_news():
+            return None
+        if self.account.login_id() not in ("", self._before):
+            return self.account.identity()
+        progress = read_progress(self.account.folder, self.account.profile.name)
+        if (
+            progress is not None
+            and progress.server == self._server
+            and progress.phase == "failed"
+            and progress.started >= self._started
+        ):
+            raise LoginFailed(progress.message, code=progress.code, hint=progress.hint)
+        return None
+
+    def _has_news(self) -> bool:
+        """
+        Whether somebody has written beside the vault since the last look: one system call, instead of asking the key
+        agent five times a second. Now and then the answer is yes anyway, since a folder's clock ticks coarsely.
+        """
+        try:
+            changed = os.stat(self.account.folder).st_mtime_ns  # noqa: PTH116 - one call less
+        except OSError:
+            changed = 0
+        if changed == self._seen and time.monotonic() < self._look_again:
+            return False
+        self._seen, self._look_again = changed, time.monotonic() + 2.0
+        return True
+
+    def cancel(self) -> None:
+        """Only the wait ends: the sign-in belongs to the server, and other kernels may be waiting for it too."""
+
+
+def login_link(profile: str, ask: Ask, environ: Mapping[str, str] = os.environ) -> str:
+    """
+    The server's page that begins a sign-in. Only a path: the browser knows best under which name it reached Jupyter.
+    It holds nothing secret, so it may stand in an output.
+    """
+    query = {
+        "profile": profile,
+        "scope": " ".join(ask.scopes),
+        "acr_values": ask.acr_values or "",
+        "max_age": "" if ask.max_age is None else str(ask.max_age),
+        "switch": "1" if ask.switch else "",
+    }
+    base = environ.get("JUPYTER_NATIVEAUTH_BASE_URL", "/")
+    return f"{base}nativeauth/login?{urlencode({name: value for name, value in query.items() if value})}"
+
+
+def _too_late(name: str) -> LoginFailed:
+    return LoginFailed(
+        f"Nobody finished the sign-in to {name!r} in time.",
+        code="timeout",
+        hint="Try again, and go on in the tab that opens.",
+    )

@@ -1,0 +1,301 @@
+"""
+Runs in: the Jupyter server. Its HTTP face: who may do what, and how an answer becomes a page or JSON.
+
+None of these handlers logs an address or an exception's text: the usual log lines would hold codes and tickets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from jupyter_server.auth.decorator import allow_unauthenticated, authorized
+from jupyter_server.base.handlers import JupyterHandler
+from tornado import web
+
+from ._logout import sign_out
+from ._oauth import Ask
+from ._pages import Page, answer, button_page, done_page, error_page, forward_page, redirect
+from .errors import ConfigError, NativeAuthError
+
+if TYPE_CHECKING:
+    from ._account import Account
+    from .extension import NativeAuthExtension
+
+__all__ = ["ROUTES", "Quiet"]
+
+
+class Quiet(JupyterHandler):
+    """What all of our handlers share."""
+
+    auth_resource = "nativeauth"
+    methods: tuple[str, ...] = ("GET",)
+
+    @property
+    def extension(self) -> NativeAuthExtension:
+        return cast("NativeAuthExtension", self.settings["nativeauth_extension"])
+
+    async def prepare(self, **options: Any) -> Awaitable[None] | None:  # type: ignore[override]
+        if self.request.method not in self.methods:
+            # Before Jupyter's own checks: those log the whole address of what they refuse.
+            self.set_header("Allow", ", ".join(self.methods))
+            answer(self, Page(405, done_page("unknown").body))
+            return None
+        return await super().prepare(**options)
+
+    def log_exception(self, typ: Any, value: Any, *_: Any) -> None:
+        if not isinstance(value, web.HTTPError):
+            self.log.error("%s in %s", getattr(typ, "__name__", "error"), type(self).__name__)
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        answer(self, Page(status_code, done_page("unknown" if status_code < 500 else "failed").body))
+
+    def compute_etag(self) -> None:
+        """None: nothing here is to be kept."""
+
+    @staticmethod
+    async def work(task: Callable[[], Any]) -> Any:
+        """Run *task* in a thread: it may talk to the provider or the keychain."""
+        return await asyncio.get_running_loop().run_in_executor(None, task)
+
+    @property
+    def _base(self) -> str:
+        return f"{self.base_url}nativeauth/"
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the browser says that another site sent it. Jupyter's own check may be switched off."""
+        return self.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
+
+    def redirect_uri(self, account: Account) -> str:
+        """
+        Raises:
+            ConfigError: The browser is not on this machine, and nothing says how it gets back here.
+        """
+        profile, headers = account.profile, self.request.headers
+        if profile.redirect_uri:
+            return str(profile.redirect_uri)
+        forwarded = any(name.lower().startswith(("forwarded", "x-forwarded-")) for name in headers)
+        origin = headers.get("Origin", "") if self.request.method == "POST" else ""
+        uri = self.extension.redirect_base(self.request.host, forwarded=forwarded, origin=origin)
+        if uri is None:
+            raise ConfigError(
+                "The browser is not on this machine, so the service cannot send it back here by itself.",
+                code="no_redirect_uri",
+                hint=f'Add redirect_uri = "<address of this Jupyter>{self._base}callback" to the profile '
+                f"{profile.name!r} in nativeauth.toml, and register the same at the service.",
+            )
+        return f"{uri}/{profile.name}" if profile.redirect_path == "profile" else uri
+
+
+class _Public(Quiet):
+    """Pages that anybody may ask for. Their addresses hold codes and tickets, so not even the access log sees them."""
+
+    def _log(self) -> None:
+        """Nothing."""
+
+    def nativeauth_cookies(self) -> dict[str, str]:
+        return {name: morsel.value for name, morsel in self.cookies.items() if name.startswith("nativeauth-")}
+
+
+class GoHandler(_Public):
+    """The first page of a sign-in, on the redirect URI's own host."""
+
+    @allow_unauthenticated
+    async def get(self, ticket: str) -> None:
+        host = self.extension.host
+        answer(
+            self, await self.work(functools.partial(host.go, ticket, self.nativeauth_cookies(), self.request.headers))
+        )
+
+
+class CallbackHandler(_Public):
+    """The provider's answer. Its credentials are ``state`` and the binding cookie: Jupyter's may be of another host."""
+
+    @allow_unauthenticated
+    async def get(self) -> None:
+        request, cookies = self.request, self.nativeauth_cookies()
+        task = functools.partial(self.extension.host.callback, request.query, cookies, request.headers, request.path)
+        answer(self, await self.work(task))
+
+
+class DoneHandler(_Public):
+    """How it ended."""
+
+    @allow_unauthenticated
+    async def get(self, outcome: str) -> None:
+        answer(self, self.extension.host.done(outcome, self.get_query_argument("again", ""), self._base))
+
+
+class LogoutCallbackHandler(_Public):
+    """Back from the provider's end-session page."""
+
+    @allow_unauthenticated
+    async def get(self) -> None:
+        answer(self, self.extension.host.logged_out())
+
+
+class _Asking(Quiet):
+    """Pages for the person who is signed in to Jupyter."""
+
+    methods = ("GET", "HEAD", "POST")
+
+    def wanted(self) -> tuple[Account, Ask]:
+        """
+        The profile and what is asked for beyond it, from the query or the form.
+
+        Raises:
+            ConfigError: There is no such profile, or the configuration is wrong.
+        """
+        word: Callable[[str, str], str] = self.get_argument
+        age = word("max_age", "")
+        ask = Ask(
+            scopes=tuple(word("scope", "").split())[:50],
+            acr_values=word("acr_values", "")[:200] or None,
+            max_age=int(age) if age.isascii() and age.isdigit() and len(age) < 9 else None,
+            switch=word("switch", "") == "1",
+        )
+        return self.extension.accounts.get(word("profile", "") or None), ask
+
+    def fields(self, account: Account, ask: Ask) -> dict[str, str]:
+        fields = {
+            "_xsrf": self.xsrf_token.decode("ascii"),
+            "profile": account.profile.name,
+            "scope": " ".join(ask.scopes),
+            "acr_values": ask.acr_values or "",
+            "max_age": "" if ask.max_age is None else str(ask.max_age),
+            "switch": "1" if ask.switch else "",
+        }
+        return {name: value for name, value in fields.items() if value}
+
+    async def page(self, make: Callable[[], Any]) -> None:
+        """Answer with what *make* gives, or with a page that says what is wrong."""
+        try:
+            answer(self, await make())
+        except NativeAuthError as error:
+            answer(self, error_page("The sign-in could not begin", str(error.args[0]), error.hint))
+
+
+class LoginHandler(_Asking):
+    """Begins a sign-in: at once for a click in Jupyter itself, else after one more click."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        await self.page(self._ask_or_begin)
+
+    @web.authenticated
+    @authorized
+    async def head(self) -> None:
+        await self.page(self._ask_or_begin)
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        await self.page(self._begin)
+
+    async def _ask_or_begin(self) -> Page:
+        account, ask = self.wanted()
+        if self._is_click() and not (ask.scopes or ask.acr_values or ask.max_age is not None):
+            try:
+                uri = self.redirect_uri(account)
+            except ConfigError:
+                pass  # the form's Origin will say where the browser is
+            else:
+                return redirect(await self._start(account, ask, uri), status=302)
+        more = f" It asks for: {' '.join(ask.scopes)}." if ask.scopes else ""
+        return button_page(
+            title=f"Sign in to {account.profile.name}?",
+            text=f"You go on to the service, and come back here.{more}",
+            button="Sign in",
+            action=f"{self._base}login",
+            fields=self.fields(account, ask),
+        )
+
+    def _is_click(self) -> bool:
+        """A navigation of this very site, by the browser's own word. An image, a frame or a prefetch is not one."""
+        headers = self.request.headers
+        wanted = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        prefetch = "Sec-Purpose" in headers or "Purpose" in headers
+        return (
+            self.request.method == "GET"
+            and not prefetch
+            and all(headers.get(name) == value for name, value in wanted.items())
+        )
+
+    async def _begin(self) -> Page:
+        if self.is_foreign:
+            return Page(403, done_page("unknown").body)
+        account, ask = self.wanted()
+        return forward_page(
+            title=f"Signing in to {account.profile.name}",
+            text="If the service does not open by itself, go on here.",
+            button="Go on",
+            url=await self._start(account, ask, self.redirect_uri(account)),
+        )
+
+    async def _start(self, account: Account, ask: Ask, uri: str) -> str:
+        pending = await self.work(functools.partial(self.extension.begin, account, ask, uri))
+        return self.extension.host.go_address(pending)
+
+
+class LogoutHandler(_Asking):
+    """Signs out, or finishes what a kernel began. A GET never acts: an image in a notebook could ask for it."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        await self.page(self._ask)
+
+    @web.authenticated
+    @authorized
+    async def head(self) -> None:
+        await self.page(self._ask)
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        await self.page(self._sign_out)
+
+    async def _ask(self) -> Page:
+        account, _ = self.wanted()
+        return button_page(
+            title=f"Sign out of {account.profile.name}?",
+            text="Every notebook and script of yours on this machine is signed out, and so is your browser there.",
+            button="Sign out",
+            action=f"{self._base}logout",
+            fields=self.fields(account, Ask()),
+        )
+
+    async def _sign_out(self) -> Page:
+        if self.is_foreign:
+            return Page(403, done_page("unknown").body)
+        account, _ = self.wanted()
+        report = await self.work(functools.partial(sign_out, account))
+        if not report.local:
+            return error_page("Nobody was signed out", str(report), "")
+        try:
+            task = functools.partial(self.extension.leave_address, account, self.redirect_uri(account))
+            link = await self.work(task)
+        except NativeAuthError:
+            link = None  # the browser has no way back from there; here it is over all the same
+        if link is None:
+            return redirect(f"{self._base}done/signed-out")
+        return forward_page(
+            title=f"Signing out of {account.profile.name}",
+            text="You are signed out here. One more step ends the session at the service.",
+            button="Go on",
+            url=link,
+        )
+
+
+ROUTES: list[tuple[str, type[Quiet]]] = [
+    (r"/nativeauth/login", LoginHandler),
+    (r"/nativeauth/go/([A-Za-z0-9_-]{1,64})", GoHandler),
+    (r"/nativeauth/callback(?:/[a-z0-9_-]{1,64})?", CallbackHandler),
+    (r"/nativeauth/done/([a-z-]{1,32})", DoneHandler),
+    (r"/nativeauth/logout", LogoutHandler),
+    (r"/nativeauth/logout/callback", LogoutCallbackHandler),
+]

@@ -1,0 +1,248 @@
+"""
+Runs in: the server, scripts. The logic of the ``/nativeauth/`` routes, whichever host serves them.
+
+Its methods may talk to the provider and to the vault, so the hosts call them in threads. None of them logs.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ._exchange import discover
+from ._oauth import Ask, Mismatch, authorization_request, end_session_url, read_callback, read_query
+from ._pages import Cookie, Page, done_page, error_page, redirect
+from ._pending import Pending, PendingLogins, fingerprint
+from ._tokens import Secret
+from .errors import ConfigError, LoginFailed, NativeAuthError
+
+if TYPE_CHECKING:
+    from ._account import Account
+    from ._exchange import Clock
+
+__all__ = ["Host", "address"]
+
+_log = logging.getLogger("jupyter_nativeauth")
+
+
+def address(redirect_uri: str, route: str) -> str:
+    """
+    The address of another of our routes, on the redirect URI's own host (only there the browser shows its cookie).
+
+    Raises:
+        ConfigError: The redirect URI is not one of our callback route.
+
+    Example:
+        >>> address("http://127.0.0.1:8888/lab/nativeauth/callback", "go/abc")
+        'http://127.0.0.1:8888/lab/nativeauth/go/abc'
+    """
+    base, found, _ = redirect_uri.partition("/nativeauth/callback")
+    if not found:
+        raise ConfigError(f"`redirect_uri` is {redirect_uri!r}; it must end in /nativeauth/callback.")
+    return f"{base}/nativeauth/{route}"
+
+
+class Host:
+    """
+    One place that sign-ins go through: the Jupyter server, or a short-lived listener.
+
+    Args:
+        ticket_life: Seconds in which a sign-in's first page must be opened.
+        life: Seconds in which the provider's answer must come.
+        retry: Whether a failed sign-in can be tried again from its last page.
+        on_change: Told of each sign-in that begins or ends.
+        clock: Both clocks.
+    """
+
+    def __init__(
+        self,
+        *,
+        ticket_life: float = 60.0,
+        life: float = 600.0,
+        retry: bool = False,
+        on_change: Callable[[Pending], None] | None = None,
+        clock: Clock = time,
+    ) -> None:
+        self.pending = PendingLogins(ticket_life=ticket_life, life=life, on_change=on_change, clock=clock)
+        self.returned = threading.Event()  # the browser has come back from the provider's end-session page
+        self.left = threading.Event()  # it has been sent there
+        self._retry = retry
+        self._tickets = _Tickets(clock)
+
+    def begin(self, account: Account, ask: Ask, redirect_uri: str) -> Pending:
+        """
+        Begin a sign-in. The key comes first: it would be a pity to find the keychain locked after the sign-in.
+
+        Raises:
+            NativeAuthError: It cannot begin; what to do is in the message.
+        """
+        address(redirect_uri, "go")
+        key = account.key(interactive=True, create=True)
+        account.open(key).header()  # nor would anybody like to learn only then that a newer version wrote the file
+        provider = discover(account.client, account.profile)
+        return self.pending.add(account, ask, authorization_request(account.profile, provider, redirect_uri, ask))
+
+    def go_address(self, pending: Pending) -> str:
+        """Where the browser begins *pending*."""
+        return address(pending.request.redirect_uri, f"go/{pending.ticket}")
+
+    def leave_address(self, account: Account, redirect_uri: str) -> str | None:
+        """Where the browser finishes the sign-out of *account* at the provider; ``None`` if there is nothing to do."""
+        ending = account.take_end_session()
+        if ending is None:
+            return None
+        back = account.profile.post_logout_redirect_uri or address(redirect_uri, "logout/callback")
+        url = end_session_url(
+            ending.endpoint,
+            id_token=ending.id_token,
+            client_id=ending.client_id,
+            post_logout_redirect_uri=back,
+            state=secrets.token_urlsafe(16),
+        )
+        return address(redirect_uri, f"go/{self._tickets.issue(url, life=60)}")
+
+    def go(self, ticket: str, cookies: Mapping[str, str], headers: Mapping[str, str]) -> Page:
+        """``GET /nativeauth/go/<ticket>``: bind the browser, and send it to the provider."""
+        if _is_no_navigation(headers):
+            return done_page("unknown")
+        pending = self.pending.of_ticket(ticket)
+        if pending is None:
+            errand = self._tickets.take(ticket)
+            if isinstance(errand, Secret):
+                self.left.set()
+                return redirect(errand.reveal(), status=302)
+            if errand is None:
+                return done_page("expired")
+            try:
+                pending = self.begin(*errand)
+            except NativeAuthError as error:
+                return error_page("The sign-in could not begin", str(error.args[0]), error.hint)
+        cookie = self.pending.bind(pending, cookies.get(pending.cookie_name))
+        if cookie is None:
+            problem = LoginFailed(
+                "The sign-in link was opened in two browsers, so it was cancelled.",
+                code="other_browser",
+                hint="Start again. If you opened it only once, somebody else on this machine has seen the link.",
+            )
+            self.pending.close(pending, problem)
+            return done_page("other-browser")
+        page = redirect(pending.request.url.reveal(), status=302)
+        return page.with_cookies(*_cookies(pending, Secret(cookie)))
+
+    def callback(self, query: str, cookies: Mapping[str, str], headers: Mapping[str, str], path: str) -> Page:
+        """
+        ``GET /nativeauth/callback``: the provider's answer.
+
+        An answer that does not match changes nothing. One that does is taken out *before* its code is used, so a
+        second one, or a replay, finds nothing.
+        """
+        if _is_no_navigation(headers):
+            return done_page("unknown")
+        try:
+            pending = self.pending.of_state(read_query(query).get("state", ""))
+        except Mismatch:
+            pending = None
+        if (
+            pending is None
+            or _route(pending.request.redirect_uri) != _route(path)
+            or not pending.is_bound_to(cookies.get(pending.cookie_name))
+        ):
+            return done_page("unknown")
+        try:
+            code = read_callback(pending.request, query)
+        except Mismatch:
+            return done_page("unknown")
+        except LoginFailed as denied:
+            return self._finish(pending, denied) if self.pending.take(pending) else done_page("unknown")
+        if not self.pending.take(pending):
+            return done_page("unknown")
+        try:
+            login = pending.account.redeem(code)
+            if pending.outcome.done():  # cancelled while the provider was asked
+                pending.account.drop(login)
+                return done_page("cancelled").with_cookies(*_cookies(pending, None))
+            pending.account.save(login)
+        except NativeAuthError as error:
+            return self._finish(pending, error)
+        except Exception as error:  # noqa: BLE001 - nothing of it may be logged: it can hold the code
+            _log.error("A sign-in to %s failed unexpectedly: %s", pending.account.profile.name, type(error).__name__)
+            return self._finish(pending, LoginFailed("The sign-in failed unexpectedly.", code="unexpected"))
+        self.pending.close(pending, login.identity)
+        return redirect(address(pending.request.redirect_uri, "done/signed-in")).with_cookies(*_cookies(pending, None))
+
+    def _finish(self, pending: Pending, error: NativeAuthError) -> Page:
+        self.pending.close(pending, error)
+        outcome = "denied" if error.code in ("access_denied", "consent_required") else "failed"
+        again = ""
+        if self._retry:
+            # The browser that was bound may begin once more; nobody else gets to see this ticket.
+            errand = (pending.account, pending.ask, pending.request.redirect_uri)
+            again = f"?again={self._tickets.issue(errand, life=600)}"
+        clean_address = address(pending.request.redirect_uri, f"done/{outcome}{again}")
+        return redirect(clean_address).with_cookies(*_cookies(pending, None))
+
+    def done(self, outcome: str, again: str, base: str) -> Page:
+        """
+        ``GET /nativeauth/done/<outcome>``.
+
+        Args:
+            outcome: What to say.
+            again: The ticket of *Try again*, if the address held one.
+            base: The path of the ``/nativeauth/`` routes here, with its last slash.
+        """
+        usable = again.replace("-", "").replace("_", "").isalnum() and again.isascii() and len(again) < 64
+        return done_page(outcome, again=f"{base}go/{again}" if usable else "")
+
+    def logged_out(self) -> Page:
+        """``GET /nativeauth/logout/callback``: back from the provider. Nothing depends on who comes here, or how."""
+        self.returned.set()
+        return done_page("signed-out")
+
+
+def _route(path: str) -> str:
+    """Which callback route it is. What stands before may differ: a proxy can take a prefix away."""
+    return path.partition("/nativeauth/")[2]
+
+
+def _is_no_navigation(headers: Mapping[str, str]) -> bool:
+    """A prefetch, a preview or an image, by the browser's own word; browsers that say nothing are believed."""
+    purpose = headers.get("Sec-Purpose", "") + headers.get("Purpose", "")
+    return (
+        "prefetch" in purpose
+        or headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
+        or headers.get("Sec-Fetch-Dest", "document") != "document"
+    )
+
+
+def _cookies(pending: Pending, value: Secret | None) -> tuple[Cookie, ...]:
+    """The binding cookie: at the callback, where it counts, and at ``go``, so that the same browser may repeat."""
+    secure = pending.request.redirect_uri.startswith("https:")
+    base = urlsplit(address(pending.request.redirect_uri, "")).path
+    return tuple(Cookie(pending.cookie_name, f"{base}{route}", value, secure) for route in ("callback", "go"))
+
+
+class _Tickets:
+    """Errands for the browser, each for one use and a short time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._errands: dict[str, tuple[float, Any]] = {}
+
+    def issue(self, errand: Secret | tuple[Account, Ask, str], *, life: float) -> str:
+        ticket = secrets.token_urlsafe(24)
+        now = self._clock.monotonic()
+        with self._lock:
+            alive = [(key, value) for key, value in self._errands.items() if value[0] > now]
+            self._errands = dict([*alive[-31:], (fingerprint(ticket), (now + life, errand))])
+        return ticket
+
+    def take(self, ticket: str) -> Any:
+        with self._lock:
+            until, errand = self._errands.pop(fingerprint(ticket), (0.0, None))
+        return errand if self._clock.monotonic() < until else None

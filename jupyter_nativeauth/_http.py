@@ -1,0 +1,270 @@
+"""
+Runs in: everywhere. The one guarded client to providers.
+
+It follows no redirects (a 307 would post the code elsewhere), reads at most 1 MiB of decoded body, ends at one total
+deadline however slowly the bytes drip, speaks plain http only to this machine, and never asks a proxy for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ._oauth import Post
+from ._origin import is_loopback, is_secure, origin
+from ._tokens import Body, Secret
+from .errors import ConfigError, ProviderUnavailable
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+__all__ = ["Answer", "AnswerLost", "ProviderClient"]
+
+_LARGEST = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A provider's answer. Its body may hold secrets, so it does not print."""
+
+    status: int
+    content_type: str
+    body: Body
+    retry_after: float | None = None
+    challenge: str = field(default="", repr=False)
+
+
+class AnswerLost(ProviderUnavailable):
+    """The request went out and no answer came back: the provider may or may not have acted on it."""
+
+    default_code = "answer_lost"
+
+
+class _Unreadable(Exception):
+    """An answer that came, and is no use."""
+
+
+class ProviderClient:
+    """
+    Talks to providers. Its methods block, so they are called in threads of their own, never on an event loop.
+
+    Args:
+        ca_bundle: A file with the certificates to trust; ``None`` for the usual ones (``SSL_CERT_FILE`` counts).
+        deadline: Seconds for one request, everything included.
+    """
+
+    def __init__(self, *, ca_bundle: str | None = None, deadline: float = 10.0) -> None:
+        self._ca_bundle = ca_bundle
+        self._deadline = deadline
+
+    def get(self, url: str, *, bearer: Secret | None = None) -> Answer:
+        """
+        Fetch *url*; a broken connection or a 5xx is tried a second time, since nothing can be lost by that.
+
+        Raises:
+            ProviderUnavailable: No answer within the deadline, or not a readable one.
+        """
+        try:
+            answer = self._send("GET", url, None, bearer)
+        except ProviderUnavailable as error:
+            if error.code == "timeout":
+                raise
+        else:
+            if answer.status < 500:
+                return answer
+        time.sleep(0.3)
+        return self._send("GET", url, None, bearer)
+
+    def post(self, post: Post, *, bearer: Secret | None = None) -> Answer:
+        """
+        Post a form, once.
+
+        Raises:
+            AnswerLost: It was sent, and the answer did not come.
+            ProviderUnavailable: It was not sent, or the answer cannot be read.
+        """
+        return self._send("POST", post.url, post, bearer)
+
+    def _send(self, method: str, url: str, post: Post | None, bearer: Secret | None) -> Answer:
+        if not is_secure(url):
+            raise ConfigError("A provider's address must be an https URL.", code="insecure_url")
+
+        def run() -> Answer:
+            loop = asyncio.new_event_loop()
+            loop.getaddrinfo = _look_up  # type: ignore[method-assign]
+            try:
+                return loop.run_until_complete(self._exchange(method, url, post, bearer))
+            finally:
+                # Not asyncio.run: it would wait for a name look-up that hangs, for minutes.
+                loop.run_until_complete(loop.shutdown_asyncgens())
+                loop.close()
+
+        return run() if asyncio._get_running_loop() is None else _beside(run)  # noqa: SLF001 - documented, no error
+
+    async def _exchange(self, method: str, url: str, post: Post | None, bearer: Secret | None) -> Answer:
+        import httpx
+
+        _, host, _ = origin(url)
+        local = is_loopback(host)
+        connected = False
+
+        async def watch(event: str, _: object) -> None:
+            nonlocal connected
+            connected = connected or event.endswith("send_request_headers.started")
+
+        try:
+            async with asyncio.timeout(self._deadline):
+                async with (
+                    httpx.AsyncClient(
+                        verify=_certificates(self._ca_bundle) if url.startswith("https:") else False,
+                        trust_env=not local,
+                        timeout=None,  # noqa: S113 - the deadline above is a total one
+                        follow_redirects=False,
+                    ) as client,
+                    client.stream(method, url, **_message(post, bearer), extensions={"trace": watch}) as response,
+                ):
+                    return Answer(
+                        status=response.status_code,
+                        content_type=response.headers.get("content-type", ""),
+                        body=await _read(response),
+                        retry_after=_retry_after(response.headers.get("retry-after", "")),
+                        challenge=response.headers.get("www-authenticate", ""),
+                    )
+        except TimeoutError:
+            failure = _lost(host, f"gave no answer within {self._deadline:g} seconds", "timeout", sent=connected)
+        except _Unreadable as error:
+            # It came, so it is not lost: a refresh token that was spent for it is not sent again.
+            failure = _lost(host, f"gave an answer that cannot be read ({error})", "bad_answer")
+        except ConfigError:
+            raise  # `ca_bundle` is no file with certificates
+        except Exception as error:  # noqa: BLE001 - a proxy that httpx cannot speak to is an ImportError, for one
+            failure = _lost(host, *_reason(error), sent=connected)
+        # Raised out here: the error in there holds the request, and would stay behind as `__context__`.
+        raise failure
+
+
+def _message(post: Post | None, bearer: Secret | None) -> dict[str, Any]:
+    """Headers and body. Not as variables of a frame that can raise: tracebacks show those."""
+    from urllib.parse import urlencode
+
+    from . import __version__
+
+    headers = {
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": f"jupyter-nativeauth/{__version__}",
+    }
+    if bearer is not None:
+        headers["authorization"] = f"Bearer {bearer.reveal()}"
+    if post is None:
+        return {"headers": headers}
+    headers["content-type"] = "application/x-www-form-urlencoded"
+    return {"headers": headers, "content": urlencode(post.form).encode("ascii")}
+
+
+def _beside(task: Callable[[], Answer]) -> Answer:
+    """Run *task* in a thread: a notebook's cell runs in an event loop, which has no place for a second one."""
+    outcome: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(task())
+        except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="nativeauth-http", daemon=True).start()
+    return outcome.result()
+
+
+async def _look_up(host: Any, port: Any, **hints: Any) -> Any:
+    """
+    Look a name up in a daemon thread. Those of asyncio's own executor are joined when the interpreter exits, so one
+    that hangs would keep a script alive for minutes.
+    """
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: Any, error: OSError | None) -> None:
+        if not found.done():
+            found.set_result(result) if error is None else found.set_exception(error)
+
+    def work() -> None:
+        result, problem = None, None
+        try:
+            result = socket.getaddrinfo(host, port, **hints)
+        except OSError as error:
+            problem = error
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, problem)
+
+    threading.Thread(target=work, name="nativeauth-dns", daemon=True).start()
+    return await found
+
+
+def _lost(host: str, what: str, code: str, *, sent: bool = False) -> ProviderUnavailable:
+    kind = AnswerLost if sent else ProviderUnavailable
+    return kind(f"The service at {host} {what}.", code=code, hint="Nothing was lost. Try again in a moment.")
+
+
+def _reason(error: Exception) -> tuple[str, str]:
+    """What happened, without the library's own words: they can hold headers."""
+    import ssl
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"showed a certificate that is not trusted ({cause.verify_message})", "tls"
+        if isinstance(cause, ssl.SSLError):
+            return "could not be reached over TLS", "tls"
+        cause = cause.__cause__ or cause.__context__
+    return "could not be reached, or broke the connection", "network"
+
+
+async def _read(response: httpx.Response) -> Body:
+    """The decoded body. We decode it ourselves: the library inflates 50 kB to 50 MB before anyone can object."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "deflate"):
+        raise _Unreadable("its encoding was not asked for")
+    inflate = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None
+    body = b""
+    async for chunk in response.aiter_raw(chunk_size=65536):
+        try:
+            body += inflate.decompress(chunk, _LARGEST + 1 - len(body)) if inflate else chunk
+        except zlib.error:
+            raise _Unreadable("its compression is broken") from None
+        if len(body) > _LARGEST:
+            raise _Unreadable("it is larger than 1 MiB")
+    return Body(body)
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds, at most an hour; a date or nonsense counts as "did not say" (RFC 9110, section 10.2.3)."""
+    value = value.strip()
+    return float(min(int(value), 3600)) if value.isascii() and value.isdigit() and len(value) < 10 else None
+
+
+@functools.lru_cache(maxsize=8)
+def _certificates(ca_bundle: str | None) -> ssl.SSLContext:
+    import ssl
+
+    import httpx
+
+    if ca_bundle is None:
+        return httpx.create_ssl_context()
+    try:
+        return ssl.create_default_context(cafile=ca_bundle)
+    except OSError:
+        raise ConfigError(
+            f"`ca_bundle` names {ca_bundle}, which is not a readable file with certificates.", code="ca_bundle"
+        ) from None

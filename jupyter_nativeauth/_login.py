@@ -1,0 +1,268 @@
+"""
+Runs in: kernels, scripts. ``login()``: sign in, once, and wait for it where somebody can see it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from ._accounts import accounts
+from ._attempt import Attempt, HostedAttempt, ListenerAttempt, can_open_browser
+from ._oauth import Ask
+from ._tokens import Identity
+from .errors import ConfigError, KeySourceUnavailable, LoginRequired, NativeAuthError, ProviderError
+from .profiles import Profile
+
+if TYPE_CHECKING:
+    from ._account import Account
+
+__all__ = ["front_end", "login", "login_async", "start", "wait"]
+
+_TICK = 0.2  # seconds; an interrupt ends the wait within one of them
+
+
+def login(
+    profile: str | Profile | None = None,
+    *,
+    scopes: Sequence[str] = (),
+    acr_values: str | None = None,
+    max_age: int | None = None,
+    switch: bool = False,
+    timeout: float | None = None,
+    flow: str = "auto",
+) -> Identity:
+    """
+    Sign in, in your own browser, and wait for it.
+
+    Returns at once if somebody is signed in and nothing more is asked for. In a notebook it shows a panel with a link,
+    in a terminal a line; both say how long they wait. Ctrl-C or interrupting the kernel ends the wait and changes
+    nothing. Several kernels that ask at once wait for the same sign-in.
+
+    Args:
+        profile: A profile's name, a :class:`Profile`, or ``None`` for the default one.
+        scopes: Scopes to ask for beyond those of the profile.
+        acr_values: How the person has to prove who they are, in the provider's words.
+        max_age: How long ago the person may have signed in at the provider, in seconds.
+        switch: Let the person choose another account.
+        timeout: Seconds to wait; the profile's ``timeout`` (300) unless given.
+        flow: ``"auto"`` or ``"browser"``.
+
+    Raises:
+        LoginRequired: Nobody is signed in, and nobody is here to do it (nbconvert, papermill, cron).
+        LoginFailed: It was denied, cancelled, or not finished in time.
+        ConfigError: There is no such profile, or the configuration is wrong.
+        ProviderUnavailable: The provider does not answer.
+        StoreError: The login could not be stored.
+
+    Example:
+        >>> login("acme")  # doctest: +SKIP
+        <Identity 'Ada Lovelace' on 'acme'>
+
+    Sources:
+        RFC 8252 (native apps), RFC 7636 (PKCE), OpenID Connect Core, section 3.1.
+    """
+    ask = Ask(tuple(scopes), acr_values, max_age, switch)
+    attempt = start(profile, ask, timeout=timeout, flow=flow)
+    return attempt if isinstance(attempt, Identity) else wait(attempt)
+
+
+def wait(attempt: Attempt) -> Identity:
+    """Wait for *attempt*, where somebody can see it. Raises what :func:`login` raises."""
+    with _seen(attempt) as view:
+        while (identity := attempt.poll()) is None:
+            view.tick()
+            time.sleep(_TICK)
+        view.signed_in(identity)
+    return identity
+
+
+@contextlib.contextmanager
+def _seen(attempt: Attempt) -> Iterator[View]:
+    """Show *attempt*; whatever ends the wait before somebody has signed in ends the attempt, and is shown too."""
+    view: View | None = None
+    try:
+        view = _view(attempt)
+        yield view
+    except BaseException as error:
+        attempt.cancel()
+        if view is not None:
+            view.failed(error)
+        raise
+
+
+async def login_async(
+    profile: str | Profile | None = None,
+    *,
+    scopes: Sequence[str] = (),
+    acr_values: str | None = None,
+    max_age: int | None = None,
+    switch: bool = False,
+    timeout: float | None = None,  # noqa: ASYNC109 - it bounds a person's wait, not a task
+    flow: str = "auto",
+) -> Identity:
+    """
+    Like :func:`login`, for ``await``: the event loop goes on while it waits.
+
+    The arguments and errors are those of :func:`login`.
+    """
+    ask = Ask(tuple(scopes), acr_values, max_age, switch)
+    begun = asyncio.ensure_future(asyncio.to_thread(start, profile, ask, timeout=timeout, flow=flow))
+    try:
+        attempt = await asyncio.shield(begun)
+    except asyncio.CancelledError:
+        begun.add_done_callback(_cancel)  # its thread goes on: whatever it begins, nobody waits for it any more
+        raise
+    if isinstance(attempt, Identity):
+        return attempt
+    with _seen(attempt) as view:
+        while (identity := await asyncio.to_thread(attempt.poll)) is None:  # it may ask the key agent
+            view.tick()
+            await asyncio.sleep(_TICK)
+        view.signed_in(identity)
+    return identity
+
+
+def _cancel(begun: asyncio.Future[Attempt | Identity]) -> None:
+    if not begun.cancelled() and begun.exception() is None:
+        attempt = begun.result()
+        if not isinstance(attempt, Identity):
+            attempt.cancel()
+
+
+def start(
+    profile: str | Profile | None, ask: Ask, *, timeout: float | None = None, flow: str = "auto"
+) -> Attempt | Identity:
+    """
+    Begin a sign-in, or find that none is needed.
+
+    Raises:
+        LoginRequired: None can be begun, because nobody is here to finish it.
+        ConfigError: There is no such profile, or *flow* is unknown.
+    """
+    account = accounts().get(profile)
+    if flow not in ("auto", "browser"):
+        raise ConfigError(f"flow={flow!r} is not known; it is one of: auto, browser.")
+    problem: NativeAuthError = account.required("signed_out")
+    if not ask.switch:
+        try:
+            if (identity := _signed_in(account, ask)) is not None:
+                return identity
+        except (LoginRequired, KeySourceUnavailable, ProviderError) as error:
+            problem = error  # a sign-in is what helps, and only it may ask the keychain's question
+    _somebody_is_here(account, problem)
+    wait = timeout if timeout is not None else float(account.profile.timeout)
+    return HostedAttempt(account, ask, wait) if is_hosted(account) else ListenerAttempt(account, ask, wait)
+
+
+def _signed_in(account: Account, ask: Ask) -> Identity | None:
+    """Who is signed in, if that is enough for *ask*."""
+    if ask.acr_values or ask.max_age is not None:
+        return None
+    account.access_token()
+    login = account.login()
+    return login.identity if set(ask.scopes) <= set(login.scopes) else None
+
+
+def front_end() -> str:
+    """Who watches: ``"notebook"``, ``"headless"`` (a kernel with nobody to ask), or ``""`` outside of a kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return ""
+    # nbclient, papermill and nbconvert say with each cell that nobody can answer a question.
+    return "notebook" if getattr(kernel, "_allow_stdin", False) else "headless"
+
+
+def _somebody_is_here(account: Account, problem: NativeAuthError) -> None:
+    watcher = front_end()
+    if watcher == "notebook" or (not watcher and (can_open_browser() or sys.stderr.isatty())):
+        return
+    if not isinstance(problem, LoginRequired):
+        raise problem
+    raise LoginRequired(
+        f"{problem.args[0]} Nobody is here to sign in.",
+        code=problem.code,
+        hint=f"Sign in before you run this: `jupyter nativeauth login {account.profile.name}` in a terminal.",
+    )
+
+
+def is_hosted(account: Account, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the Jupyter server of this kernel can run the sign-in: it must know the very same profile."""
+    if front_end() != "notebook" or not environ.get("JUPYTER_NATIVEAUTH_BASE_URL"):
+        return False
+    from .keys import ask_agent
+
+    try:
+        known = ask_agent(environ["JUPYTER_NATIVEAUTH_AGENT"], {"ask": "profiles"})["profiles"]
+    except (NativeAuthError, OSError, KeyError, ValueError):
+        return False
+    return bool(known.get(account.profile.name) == account.profile.fingerprint())
+
+
+class View(Protocol):
+    """Where a waiting person looks."""
+
+    def tick(self) -> None:
+        """A moment has passed."""
+
+    def signed_in(self, identity: Identity) -> None:
+        """It is done."""
+
+    def failed(self, error: BaseException) -> None:
+        """It is over."""
+
+
+def _view(attempt: Attempt) -> View:
+    if front_end() == "notebook":
+        from ._cell import show_attempt
+
+        view: View = show_attempt(attempt)
+        return view
+    return _Terminal(attempt)
+
+
+class _Terminal:
+    """A few lines on stderr, and on a terminal the time that is left."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._told = False
+        self._live = sys.stderr.isatty()
+
+    def tick(self) -> None:
+        left = max(0, round(self._attempt.until - time.monotonic()))
+        if not self._told and self._attempt.link:
+            self._told = True
+            name = self._attempt.account.profile.name
+            opens = "Your browser opens by itself; if not, open" if can_open_browser() else "Open"
+            self._say(f"Sign in to {name}. {opens} this address in your browser:\n\n  {self._attempt.link}\n\n")
+            if not self._live:
+                self._say(f"Waiting for up to {left} seconds (Ctrl-C cancels).\n")
+        elif self._told and self._live:
+            self._say(f"\rWaiting for {left // 60}:{left % 60:02d} more (Ctrl-C cancels) ")
+
+    def signed_in(self, identity: Identity) -> None:
+        self._say(f"{self._clear}Signed in to {identity.profile} as {identity.name}.\n")
+
+    def failed(self, error: BaseException) -> None:
+        if not isinstance(error, NativeAuthError):
+            before = self._attempt.account.login_id()
+            self._say(f"{self._clear}Cancelled. {'Nothing has changed.' if before else 'Nobody was signed in.'}\n")
+        elif self._told:
+            self._say(self._clear)
+
+    @property
+    def _clear(self) -> str:
+        return "\r\x1b[K" if self._live else ""
+
+    @staticmethod
+    def _say(text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()

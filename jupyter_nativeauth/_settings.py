@@ -1,0 +1,291 @@
+"""
+Runs in: everywhere. What each key of a profile may hold: a small check per key, with words for a person.
+
+A check returns the value as a :class:`~jupyter_nativeauth.profiles.Profile` keeps it, or raises TypeError or
+ValueError with the rest of a sentence that begins with the file and the key: "must be ...".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ._origin import api_origin, host_name, https_url, redirect_uri
+from ._tomlfile import shown
+from .errors import ConfigError, clean
+from .providers import PRESETS
+
+__all__ = [
+    "CHECKS",
+    "OPTIONS",
+    "Table",
+    "checked",
+    "checked_options",
+    "nearest",
+    "one_of",
+    "profile_name",
+    "where_of",
+]
+
+Check = Callable[[Any], Any]
+
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
+# These are made anew for each sign-in, or decide what an answer means; a fixed one would undo a check.
+_OURS = (
+    *("client_id", "client_secret", "code_challenge", "code_challenge_method", "nonce", "redirect_uri", "request"),
+    *("request_uri", "response_mode", "response_type", "state"),
+)
+_OWN_KEY = ("acr_values", "audience", "connection", "login_hint", "max_age", "organization", "prompt", "resource")
+
+
+class Table(Mapping[str, str]):
+    """A mapping that cannot change, so that a profile can be compared, hashed, copied and sent to another process."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
+        self._items = dict(sorted(dict(items).items()))
+
+    def __getitem__(self, key: str) -> str:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+def where_of(source: str, name: object) -> str:
+    """How a message about a profile begins."""
+    title = clean(str(name), 64)
+    return f'Profile("{title}"):' if source == "code" else f"{shown(source)}: [profiles.{title}]"
+
+
+def checked(where: str, key: str, check: Check, value: object) -> Any:
+    """
+    The value, as a profile keeps it.
+
+    Raises:
+        ConfigError: It is wrong.
+    """
+    try:
+        return check(value)
+    except (TypeError, ValueError) as error:
+        problem = str(error)
+    raise ConfigError(f"{where} {key} {problem}.")
+
+
+def checked_options(where: str, provider: str, options: object, more: Mapping[str, object]) -> Table:
+    """
+    The keys that only some providers take, all of them known to this one and checked.
+
+    Raises:
+        ConfigError: One is unknown, missing or wrong.
+    """
+    given = {**checked(where, "options", _mapping, options), **more}
+    preset = PRESETS[provider]
+    takes = (*preset.needs, *preset.takes)
+    for key in given:
+        if key not in takes and key in OPTIONS:
+            known = ", ".join(takes)
+            raise ConfigError(f'{where} {key} is not a key of the provider "{provider}", which takes {known}.')
+        if key not in takes:
+            raise ConfigError(f'{where} there is no key "{clean(str(key), 60)}".', hint=_near(str(key), takes))
+    for key in preset.needs:
+        if given.get(key) is None:
+            raise ConfigError(f'{where} {key} is missing; the provider "{provider}" needs it.')
+    kept = {key: checked(where, key, _option(key), value) for key, value in given.items()}
+    return Table({key: value for key, value in kept.items() if value is not None})
+
+
+def _option(key: str) -> Check:
+    """The check for an option, whose name tells what it holds."""
+    if key == "issuer" or key.endswith("url"):
+        return _maybe(_url(https_url))
+    return _maybe(_url(host_name) if key.endswith("domain") else _text)
+
+
+def _near(key: str, takes: tuple[str, ...]) -> str:
+    if any(word in key.lower() for word in ("secret", "token", "password")):
+        return "Nothing secret may stand here; a native client needs no secret."
+    known = ("provider", *takes, *CHECKS)
+    return nearest(key, known) or f"The keys are: {', '.join(known)}."
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """``Did you mean "…"?``, or nothing if no known word is near."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(str(word), list(known), n=1)
+    return f'Did you mean "{found[0]}"?' if found else ""
+
+
+def profile_name(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", value):
+        raise ValueError(
+            "must be 1 to 64 of the characters a-z, 0-9, _ and -, and begin with a letter or a digit, "
+            f"not {_shown(value)}"
+        )
+    return value
+
+
+def _shown(value: object) -> str:
+    """A value as the person knows it from the file."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{clean(value, 60)}"'
+        case int() | float():
+            return f"the number {value:.15g}" if isinstance(value, float) or abs(value) < 10**15 else "a huge number"
+        case Mapping():
+            return "a table"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"must be a string, not {_shown(value)}")
+    if not value or value != value.strip() or not value.isprintable():
+        raise ValueError("must be one line of text, not empty, without blanks at its ends")
+    return value
+
+
+def _url(check: Callable[[str], str]) -> Check:
+    return lambda value: check(_text(value))
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"must be a table, not {_shown(value)}")
+    return value
+
+
+def _maybe(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
+
+
+def one_of(*words: str) -> Check:
+    quoted = [f'"{word}"' for word in words]
+    choices = " or ".join([", ".join(quoted[:-1]), quoted[-1]] if quoted[1:] else quoted)
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise ValueError(f"must be {choices}, not {_shown(value)}")
+        return value
+
+    return check
+
+
+def _key_source(value: Any) -> str:
+    from .keys import KEY_SOURCES
+
+    return str(one_of(*KEY_SOURCES)(value))
+
+
+def _client_id(value: Any) -> str:
+    if not value and isinstance(value, str | None):
+        raise ValueError("is missing; the service shows it where your application is registered")
+    if not _text(value).isascii():  # RFC 6749, appendix A.1
+        raise ValueError(f"must be ASCII, not {_shown(value)}")
+    return str(value)
+
+
+def _number(words: str, least: int, most: int) -> Check:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"must {words} from {least} to {most}, not {_shown(value)}")
+        return value
+
+    return check
+
+
+def _list(each: Check, example: str) -> Check:
+    def check(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"must be a list such as {example}, not {_shown(value)}")
+        return tuple(dict.fromkeys(each(entry) for entry in value))
+
+    return check
+
+
+def _scope(value: Any) -> str:
+    if not isinstance(value, str) or not _SCOPE.fullmatch(value):
+        raise ValueError(f"must hold strings of one scope each, without blanks, not {_shown(value)}")
+    return value
+
+
+def _resource(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+", value) or "#" in value:
+        raise ValueError(f"must hold absolute URIs without a fragment (RFC 8707), not {_shown(value)}")
+    return value
+
+
+def _parameters(value: Any) -> Table:
+    for name, content in _mapping(value).items():
+        if not isinstance(content, str):
+            raise TypeError(f'must hold strings: "{clean(str(name), 60)}" is {_shown(content)}')
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", name):
+            raise ValueError("must be a table of parameters, whose names are letters, digits and _ . : -")
+        if name in _OURS:
+            raise ValueError(f'must not hold "{name}", which is not free to choose')
+        if name in _OWN_KEY or name == "scope":
+            raise ValueError(
+                f'must not hold "{name}", for which there is the key {"scopes" if name == "scope" else name}'
+            )
+    return Table(value)
+
+
+def _path(value: Any) -> str:
+    from pathlib import Path
+
+    try:
+        path = Path(_text(value)).expanduser()
+    except RuntimeError:
+        path = Path()
+    if not path.is_absolute():
+        raise ValueError(f'must be a whole path, such as "/etc/ssl/acme.pem", not {_shown(value)}')
+    return str(path)
+
+
+_SECONDS = "be a whole number of seconds"
+_URLS = '["https://api.example.com"]'
+
+# In the order in which they are checked, and in which a list of known keys names them.
+CHECKS: Mapping[str, Check] = {
+    "client_id": _client_id,
+    "client_type": one_of("native"),
+    "scopes": _maybe(_list(_scope, '["openid", "profile"]')),
+    "api": _maybe(_list(_url(api_origin), _URLS)),
+    "audience": _maybe(_text),
+    "resource": _list(_resource, _URLS),
+    "organization": _maybe(_text),
+    "connection": _maybe(_text),
+    "login_hint": _maybe(_text),
+    "prompt": _maybe(_text),
+    "max_age": _maybe(_number(_SECONDS, 0, 10**9)),
+    "acr_values": _maybe(_text),
+    "authorize": _parameters,
+    "redirect_uri": _maybe(_url(redirect_uri)),
+    "redirect_ports": _list(_number("hold whole numbers", 1, 65535), "[8888, 8889]"),
+    "redirect_path": _maybe(one_of("profile")),
+    "post_logout_redirect_uri": _maybe(_url(https_url)),
+    "flow": one_of("auto", "browser"),
+    "timeout": _number(_SECONDS, 1, 3600),
+    "key_source": _key_source,
+    "ca_bundle": _maybe(_path),
+}
+OPTIONS = frozenset(key for preset in PRESETS.values() for key in (*preset.needs, *preset.takes))

@@ -1,0 +1,136 @@
+"""
+Runs in: everywhere. What is signed in, for people and programs to read. Nothing secret, and no request to anybody.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ._accounts import accounts
+from .errors import KeySourceUnavailable, LoginRequired, NativeAuthError
+from .providers import PRESETS, issuer_of
+
+if TYPE_CHECKING:
+    from ._account import Account
+    from ._exchange import Clock
+
+__all__ = ["ProfileStatus", "status", "status_of"]
+
+
+@dataclass(frozen=True)
+class ProfileStatus:
+    """
+    How a profile stands.
+
+    Attributes:
+        profile: Its name.
+        default: Whether it is the one that is meant when none is named.
+        service: What a person calls the provider's kind.
+        issuer: The provider.
+        api: The origins that the access token may go to.
+        state: ``signed_in``, ``signed_out``, ``expired``, ``refused``, ``no_refresh_token``, ``profile_changed``,
+            ``other_key``, ``damaged`` or ``unavailable``.
+        name: Who is signed in, or an empty string.
+        email: Their e-mail address, if the provider gave one.
+        scopes: What was granted.
+        signed_in_at: Seconds since the epoch, or ``None``.
+        expires_at: When the access token ends, in seconds since the epoch; ``None`` if the provider did not say.
+        renews: Whether it is renewed by itself.
+        key_source: ``keychain``, ``server``, ``process`` ...; empty if there is no key yet.
+        key_label: The same, for people.
+        message: What is wrong, if something is.
+        hint: What to do about it.
+    """
+
+    profile: str
+    default: bool
+    service: str
+    issuer: str
+    api: tuple[str, ...]
+    state: str
+    name: str = ""
+    email: str = ""
+    scopes: tuple[str, ...] = ()
+    signed_in_at: float | None = None
+    expires_at: float | None = None
+    renews: bool = False
+    key_source: str = ""
+    key_label: str = ""
+    message: str = ""
+    hint: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object, the same on the command line and on the server's API."""
+        return asdict(self)
+
+    def sentence(self, *, clock: Clock = time) -> str:
+        """The state in words."""
+        if self.state != "signed_in":
+            return self.message or "signed out"
+        words = f"signed in as {self.name}"
+        if self.expires_at is not None:
+            left = self.expires_at - clock.time()
+            token = f"{_span(left)} left" if left > 0 else "over"
+            if self.renews:
+                token += ", renewed by itself" if left > 0 else ", renewed with the next request"
+            words += f"; access token: {token}"
+        return words
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 3600)} h"
+
+
+def status() -> list[ProfileStatus]:
+    """
+    How each profile stands.
+
+    Raises:
+        ConfigError: The configuration is wrong.
+
+    Example:
+        >>> [profile.state for profile in status()]  # doctest: +SKIP
+        ['signed_in']
+    """
+    book = accounts()
+    profiles = book.profiles()
+    return [status_of(book.get(profile), default=name == profiles.default) for name, profile in profiles.items()]
+
+
+def status_of(account: Account, *, default: bool = False) -> ProfileStatus:
+    """How one account stands. Never raises for what a person can mend: it says so instead."""
+    profile = account.profile
+    preset = PRESETS[profile.provider]
+    facts: dict[str, Any] = {
+        "profile": profile.name,
+        "default": default,
+        "service": preset.label,
+        "issuer": issuer_of(preset, profile.options),
+        "api": tuple(profile.api),
+    }
+    try:
+        key = account.key()
+        facts |= {"key_source": key.source, "key_label": key.label} if key is not None else {}
+        login = account.login()
+    except LoginRequired as error:
+        told: dict[str, Any] = {} if error.code == "signed_out" else {"message": str(error.args[0]), "hint": error.hint}
+        return ProfileStatus(**facts, state=error.code, **told)
+    except NativeAuthError as error:
+        source = profile.key_source if isinstance(error, KeySourceUnavailable) else ""
+        return ProfileStatus(
+            **{"key_source": source, **facts}, state="unavailable", message=str(error.args[0]), hint=error.hint
+        )
+    return ProfileStatus(
+        **facts,
+        state="signed_in",
+        name=login.identity.name,
+        email=login.identity.email,
+        scopes=login.scopes,
+        signed_in_at=login.signed_in_at,
+        expires_at=login.expires_at,
+        renews=login.refresh_token is not None,
+    )

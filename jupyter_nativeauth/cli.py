@@ -1,0 +1,169 @@
+"""
+Runs in: the command line. ``jupyter nativeauth``: sign in and out where there is no notebook.
+
+Exit status: 0 if it worked, 1 if it did not (the reason is on stderr), 2 for a wrong call, 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__
+from .errors import KeySourceUnavailable, NativeAuthError
+
+if TYPE_CHECKING:
+    from ._account import Account
+
+__all__ = ["main"]
+
+_PROFILE = click.argument("profile", required=False)
+
+
+class _Commands(click.Group):
+    """Our errors are for people: a sentence and what to do, not a traceback."""
+
+    def main(self, args: Any = None, prog_name: str | None = None, **more: Any) -> Any:  # type: ignore[override]
+        return super().main(args, prog_name=prog_name or "jupyter nativeauth", **more)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except NativeAuthError as error:
+            click.echo(f"Error: {error.args[0]}", err=True)
+            if error.hint:
+                click.echo(error.hint, err=True)
+            context.exit(1)
+        except KeyboardInterrupt:
+            context.exit(130)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="jupyter nativeauth")
+def main() -> None:
+    """Sign in once, from anywhere in Jupyter."""
+
+
+@main.command()
+@_PROFILE
+@click.option("--scope", "scopes", multiple=True, help="Ask for this scope too. Can be given several times.")
+@click.option("--switch", is_flag=True, help="Choose another account.")
+@click.option("--timeout", type=click.FloatRange(1, 3600), metavar="SECONDS", help="How long to wait for you.")
+@click.option("--flow", type=click.Choice(["auto", "browser"]), default="auto", help="How it reaches your browser.")
+def login(profile: str | None, scopes: tuple[str, ...], *, switch: bool, timeout: float | None, flow: str) -> None:
+    """Sign in, in your own browser. Every notebook and script of yours is then signed in."""
+    from ._accounts import accounts
+    from ._login import start, wait
+    from ._oauth import Ask
+    from ._tokens import Identity
+
+    account = accounts().get(profile)
+    key = account.key(interactive=True, create=True)
+    if key is not None and key.source == "process":
+        raise _would_end_with_this_command(account)
+    began = start(profile, Ask(scopes, switch=switch), timeout=timeout, flow=flow)
+    if isinstance(began, Identity):
+        click.echo(f"Already signed in to {began.profile} as {began.name}. To choose another account, add --switch.")
+    else:
+        wait(began)  # says what it waits for, and how it ended
+
+
+def _would_end_with_this_command(account: Account) -> KeySourceUnavailable:
+    name = account.profile.name
+    if account.profile.key_source == "memory":
+        why = f'The profile {name!r} keeps its login in memory only (key_source = "memory").'
+    else:
+        why = "There is no keychain here to keep the login in."
+    return KeySourceUnavailable(
+        f"{why} It would be over as soon as this command ends.",
+        code="keychain_missing",
+        hint=f"Start JupyterLab and run `%login {name}` there, or let your script call login() itself.",
+    )
+
+
+@main.command()
+@_PROFILE
+@click.option("--browser/--no-browser", default=True, help="End the service's own session in the browser too.")
+def logout(profile: str | None, *, browser: bool) -> None:
+    """Sign out everywhere on this machine, and revoke the tokens."""
+    from ._logout import logout as sign_out
+
+    click.echo(str(sign_out(profile, browser=browser)))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(*, as_json: bool) -> None:
+    """Who is signed in, for how long, and where the key is."""
+    from ._accounts import accounts
+    from ._status import status as read
+
+    rows = read()
+    if as_json:
+        click.echo(json.dumps([row.to_json() for row in rows], indent=2))
+        return
+    if not rows:
+        accounts().get()  # says that there is no profile, and how to write one
+    for row in rows:
+        click.echo(f"{row.profile}{' (default)' if row.default else ''}: {row.sentence()}")
+        if row.email:
+            click.echo(f"  e-mail: {row.email}")
+        if row.key_label:
+            click.echo(f"  key:    {row.key_label}")
+        if row.hint:
+            click.echo(f"  {row.hint}")
+
+
+@main.command()
+def profiles() -> None:
+    """The ways to sign in that nativeauth.toml describes."""
+    from ._accounts import accounts
+    from .providers import PRESETS, issuer_of
+
+    book = accounts().profiles()
+    if not book:
+        book.get()  # says so, and how to write one
+    for name, profile in book.items():
+        click.echo(f"{name}{' (default)' if name == book.default else ''}")
+        click.echo(f"  service:   {issuer_of(PRESETS[profile.provider], profile.options)}")
+        click.echo(f"  client id: {profile.client_id}")
+        click.echo(f"  api:       {', '.join(profile.api) or 'none: the access token goes nowhere'}")
+        click.echo(f"  from:      {profile.source}")
+
+
+@main.command()
+@_PROFILE
+def token(profile: str | None) -> None:
+    """
+    Print a fresh access token.
+
+    For programs that cannot ask for one themselves. Whoever has it can call the API as you until it ends.
+    """
+    from ._session import access_token
+
+    click.echo(access_token(profile).reveal())
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Go through all of it in a headless Chromium, and say what fails.")
+def demo(*, check: bool) -> None:
+    """
+    Try it with a provider on this machine.
+
+    It starts an OpenID Connect provider and JupyterLab with a notebook, and says where to click. It needs the extra
+    `demo`: pip install "jupyter-nativeauth[demo]"
+    """
+    run: Callable[[], Any]
+    if check:
+        from .demo.check import main as run
+    else:
+        from .demo.run import run_demo as run
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,318 @@
+"""
+Runs in: everywhere. Where the 32 bytes come from that open the vaults: a chain of sources, the first usable one wins.
+
+    Keys.find
+    ├── key agent      the Jupyter server's (agent.py): kernels import no keyring and never prompt
+    ├── OS keychain    one item, written once (_keychain.py)
+    └── memory         the server's, which serves all its kernels, or this process's. Never a file
+
+Kernels import this module with each session: it brings in nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import re
+import secrets
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from . import errors
+from ._keychain import MISSING, SILENT_LIMIT, Keychain
+from .errors import ConfigError, KeySourceUnavailable, NativeAuthError, StoreError, clean
+
+__all__ = ["AGENT_VARIABLE", "KEY_SOURCES", "Key", "Keys", "ask_agent", "peer_uid", "read_line"]
+
+KEY_SOURCES: Final[Mapping[str, str]] = {
+    "auto": "the key agent of the Jupyter server, else the OS keychain, else memory",
+    "keychain": "the OS keychain, or an error",
+    "memory": "memory only: the login ends with the Jupyter server, or with this process",
+}
+AGENT_VARIABLE = "JUPYTER_NATIVEAUTH_AGENT"
+
+CONNECT_LIMIT, ANSWER_LIMIT, ANSWER_SIZE = 2.0, 6.0, 64 * 1024
+AGENT_REST = 30.0  # seconds for which an agent that did not answer is left alone
+
+_FITS = {"keychain": {"keychain"}, "memory": {"server"}}  # which of the agent's keys do for a key source; else any
+
+
+@dataclass(frozen=True)
+class Key:
+    """
+    What opens a vault. It prints without its value, and is never pickled.
+
+    Attributes:
+        value: 32 random bytes.
+        source: ``"keychain"``, ``"server"`` or ``"process"``: goes into the vault's header.
+        label: The same for people, such as ``"gnome-keyring"`` or ``"server memory"``.
+    """
+
+    value: bytes = field(repr=False)
+    source: str
+    label: str
+
+    def __post_init__(self) -> None:
+        if len(self.value) != 32:
+            raise ValueError("a key has 32 bytes")
+
+    @functools.cached_property
+    def id(self) -> bytes:
+        """8 bytes that name the key and tell nothing about it."""
+        return hashlib.sha256(b"jupyter_nativeauth key id" + self.value).digest()[:8]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key does not leave its process")
+
+
+class Keys:
+    """
+    The key sources of one process. Make one and share it: the key in memory is this object's.
+
+    Args:
+        folder: Where the vaults are; ``install.json`` there names the keychain's item.
+        server: Whether this is the Jupyter server, whose memory outlives its kernels.
+        environ: The environment, for the agent's address, the session bus and keyring's settings.
+        keychain: Another keychain than this machine's, for tests.
+        clock: Seconds, for how long a failure is remembered.
+
+    Attributes:
+        reason: Why the keychain is not in use, in a sentence for people; empty if it is.
+
+    Example:
+        >>> from pathlib import Path
+        >>> keys = Keys(Path("unused"), environ={})
+        >>> keys.find("memory") is None              # nobody has signed in yet
+        True
+        >>> keys.find("memory", create=True)
+        Key(source='process', label="this process's memory")
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        server: bool = False,
+        environ: Mapping[str, str] = os.environ,
+        keychain: Keychain | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.reason = ""
+        self._server = server
+        self._keychain = keychain or Keychain(folder, environ, clock=clock)
+        self._agent = "" if server or sys.platform == "win32" else environ.get(AGENT_VARIABLE, "")
+        self._agent_quiet_until = -1.0
+        self._clock = clock
+        self._found: dict[str, Key] = {}
+        self._own: dict[str, Key] = {}  # at most one: the key in this object's memory
+        self._turns = (os.getpid(), threading.Lock())
+
+    def __repr__(self) -> str:
+        return f"<Keys found={sorted(self._found)}>"
+
+    def find(self, key_source: str = "auto", *, interactive: bool = False, create: bool = False) -> Key | None:
+        """
+        The key, or ``None`` if none has been made yet: nobody has ever signed in with this source.
+
+        It is found once per process. It never prompts, never starts a keychain and never creates anything, unless
+        the arguments say so.
+
+        Args:
+            key_source: One of :data:`KEY_SOURCES`.
+            interactive: A person has just asked to sign in: the keychain may ask for its password, for up to 60 s.
+                Otherwise it has 3 s and must not ask.
+            create: This is a sign-in: make the key if there is none.
+
+        Raises:
+            KeySourceUnavailable: The keychain is locked, silent, kept in plain text or damaged; with
+                ``"keychain"``, also if there is none. The hint names the remedy. ``"auto"`` goes on to memory only
+                where there is no keychain, never because it failed.
+            StoreError: The folder is not this person's alone, or its ``install.json`` is damaged.
+            ConfigError: There is no such key source.
+        """
+        if key_source not in KEY_SOURCES:
+            raise ConfigError(
+                f"There is no key source {clean(key_source, 40)!r}.", hint=f"Use one of: {', '.join(KEY_SOURCES)}."
+            )
+        found = self._found.get(key_source)
+        if found is not None and (not create or found in self._own.values()):
+            return found
+        if interactive or create:
+            self._agent_quiet_until = -1.0
+            key = self._search(key_source, interactive=interactive, create=create)
+        else:
+            with self._turn():  # 64 threads ask the keychain once
+                key = self._found.get(key_source) or self._search(key_source, interactive=False, create=False)
+        if key is not None:
+            self._found[key_source] = key
+        return key
+
+    def answer(self, key_source: str) -> Key | None:
+        """
+        What the server's key agent answers to kernels: :meth:`find`, and the server's memory without a sign-in.
+
+        A kernel asks for ``"memory"`` when it signs in and finds no keychain. A key in memory costs nothing to make.
+        """
+        return self.find(key_source, create=key_source == "memory")
+
+    def forget(self) -> None:
+        """Look again next time, except for the key in memory: after somebody deleted the keychain's item, say."""
+        self._found.clear()
+
+    def _search(self, key_source: str, *, interactive: bool, create: bool) -> Key | None:
+        answered, key = self._ask(key_source, patient=not (interactive or create))
+        if key is not None or (answered and not create and not interactive):
+            return key
+        if key_source != "memory":
+            try:
+                item = self._keychain.find(interactive=interactive, create=create)
+            except KeySourceUnavailable as error:
+                if key_source == "keychain" or error.code not in MISSING:
+                    raise
+                self.reason = str(error.args[0])
+            else:
+                self.reason = ""
+                if item is not None:
+                    return Key(item[0], "keychain", item[1])
+                if key_source == "keychain":
+                    return None
+        if create and key_source == "auto":
+            key = self._ask("memory", patient=False)[1]
+        return key or self._memory(create=create)
+
+    def _memory(self, *, create: bool) -> Key | None:
+        if create:
+            names = ("server", "server memory") if self._server else ("process", "this process's memory")
+            self._own.setdefault("key", Key(secrets.token_bytes(32), *names))  # atomic: two threads get the same key
+        return self._own.get("key")
+
+    def _ask(self, key_source: str, *, patient: bool) -> tuple[bool, Key | None]:
+        """Whether the agent answered, and the key. With *patient*, its errors are ours."""
+        if not self._agent or self._clock() < self._agent_quiet_until:
+            return False, None
+        try:
+            answer = ask_agent(self._agent, {"ask": "key", "source": key_source})
+            key = _key_of(answer)
+        except StoreError:
+            self._agent_quiet_until = self._clock() + AGENT_REST
+            return False, None
+        if patient and isinstance(error := answer.get("error"), dict):
+            raise _same_error(error)
+        if key is not None and key.source not in _FITS.get(key_source, {key.source}):
+            return False, None
+        return "key" in answer, key
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        # A lock that another thread held at the time of a fork stays locked in the child: the child makes its own.
+        if self._turns[0] != os.getpid():
+            self._turns = (os.getpid(), threading.Lock())
+        lock = self._turns[1]
+        mine = lock.acquire(timeout=ANSWER_LIMIT + SILENT_LIMIT)
+        try:
+            yield
+        finally:
+            if mine:
+                lock.release()
+
+
+def ask_agent(path: str, question: Mapping[str, object]) -> dict[str, Any]:
+    """
+    Ask the Jupyter server's key agent: one line of JSON out, one line back.
+
+    Args:
+        path: Its socket, from :data:`AGENT_VARIABLE`.
+        question: ``{"ask": "key", "source": ...}`` or ``{"ask": "profiles"}``.
+
+    Raises:
+        StoreError: Nobody answers there within 2 s to connect and 6 s to answer (``agent_silent``), or somebody who
+            is not this person (``agent_refused``), who then has not been told a word.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            _connect(connection, path)
+            if peer_uid(connection) != os.geteuid():
+                raise StoreError("The key agent's socket belongs to another user.", code="agent_refused")
+            connection.settimeout(CONNECT_LIMIT)
+            connection.sendall(json.dumps(question).encode("ascii") + b"\n")
+            answer = json.loads(read_line(connection, size=ANSWER_SIZE, limit=ANSWER_LIMIT))
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"The key agent does not answer ({type(error).__name__}).", code="agent_silent") from None
+    if not isinstance(answer, dict):
+        raise StoreError("The key agent answers nonsense.", code="agent_silent")
+    return answer
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """The user id of whoever is at the other end of a unix socket, from the kernel: nobody can lie about it."""
+    if sys.platform == "linux":
+        _pid, uid, _gid = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return int(uid)
+    # macOS and FreeBSD: LOCAL_PEERCRED (option 1 of level 0, unix(4)). struct xucred: a version, the uid, groups.
+    return int(struct.unpack_from("2I", connection.getsockopt(0, 1, 128))[1])
+
+
+def read_line(connection: socket.socket, *, size: int, limit: float) -> bytes:
+    """
+    One line of at most *size* bytes, within *limit* seconds in all.
+
+    Raises:
+        ValueError: It is longer.
+        OSError: It did not come in time, or the other end hung up.
+    """
+    until = time.monotonic() + limit
+    line = b""
+    while b"\n" not in line:
+        if (left := until - time.monotonic()) <= 0:
+            raise TimeoutError
+        connection.settimeout(left)
+        piece = connection.recv(4096)
+        if not piece:
+            raise ConnectionResetError
+        line += piece
+        if len(line) > size:
+            raise ValueError("too long")
+    return line[: line.index(b"\n")]
+
+
+def _connect(connection: socket.socket, path: str) -> None:
+    until = time.monotonic() + CONNECT_LIMIT
+    connection.settimeout(CONNECT_LIMIT)
+    while True:
+        try:
+            connection.connect(path)
+            return
+        except BlockingIOError:  # a hundred kernels start at once: the queue is full for a moment (Linux, unix(7))
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+
+
+def _key_of(answer: Mapping[str, Any]) -> Key | None:
+    value, source = answer.get("key"), answer.get("source")
+    if value is None:
+        return None
+    with contextlib.suppress(TypeError, ValueError):
+        if isinstance(source, str) and re.fullmatch(r"[a-z]{1,16}", source):
+            return Key(base64.b64decode(value, validate=True), source, clean(answer.get("label"), 80))
+    raise StoreError("The key agent answers nonsense.", code="agent_silent")
+
+
+def _same_error(told: Mapping[str, Any]) -> NativeAuthError:
+    """The error that the server met, as if it had happened here."""
+    name = told.get("kind")
+    kind = getattr(errors, name) if isinstance(name, str) and name in errors.__all__ else StoreError
+    words = {part: clean(told.get(part), 500) for part in ("message", "code", "hint")}
+    error: NativeAuthError = kind(words["message"], code=words["code"] or None, hint=words["hint"])
+    return error

@@ -1,0 +1,38 @@
+"""Runs in: the tests. What every test gets; the fixtures themselves are in the modules named here."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+# A shell that starts this in the background lets it ignore Ctrl-C, and so would every process that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+pytest_plugins = (
+    "tests.isolation",
+    "tests.canary",
+    "tests.providers",
+    "tests.lab",
+    "tests.browser",
+    "tests.person",
+    "pytest_jupyter.jupyter_server",
+)
+
+
+@pytest.fixture
+def jp_server_config() -> dict[str, Any]:
+    """
+    Jupyter's own in-process server for tests: our extension on, and a handler without an explicit rule is closed.
+
+    Its log is at DEBUG, since the sweep reads it.
+    """
+    return {
+        "ServerApp": {
+            "jpserver_extensions": {"jupyter_nativeauth": True},
+            "allow_unauthenticated_access": False,
+            "log_level": "DEBUG",
+        }
+    }
