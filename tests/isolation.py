@@ -34,6 +34,7 @@ class Home:
         data: ``$JUPYTER_DATA_DIR``; the logins are in ``data / "nativeauth"``.
         config: ``$JUPYTER_CONFIG_DIR``, where nativeauth.toml goes.
         runtime: ``$XDG_RUNTIME_DIR``.
+        jupyter_runtime: ``$JUPYTER_RUNTIME_DIR``, with the connection files and the sockets of a server's kernels.
     """
 
     folder: Path
@@ -55,13 +56,17 @@ class Home:
         return self.folder / "run"
 
     @property
+    def jupyter_runtime(self) -> Path:
+        return self.folder / "jupyter"
+
+    @property
     def env(self) -> dict[str, str]:
         """The variables that lead here."""
         return {
             "HOME": str(self.home),
             "JUPYTER_CONFIG_DIR": str(self.config),
             "JUPYTER_DATA_DIR": str(self.data),
-            "JUPYTER_RUNTIME_DIR": str(self.data / "runtime"),
+            "JUPYTER_RUNTIME_DIR": str(self.jupyter_runtime),
             "IPYTHONDIR": str(self.home / ".ipython"),
             "XDG_CACHE_HOME": str(self.home / ".cache"),
             "XDG_CONFIG_HOME": str(self.home / ".config"),

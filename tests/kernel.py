@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import threading
 import time
 import uuid
@@ -16,6 +17,18 @@ from typing import Any, Self
 import httpx
 import websocket
 import zmq
+from traitlets.config import Config
+
+TRANSPORT = "ipc"
+"""
+How every kernel of the tests is reached: by unix sockets. For TCP, jupyter_client looks for free ports and lets go of
+them; they may be somebody else's by the time the kernel wants them.
+"""
+
+
+def sockets() -> Config:
+    """What a KernelManager or a NotebookClient of this process needs for that: one new folder, for one kernel."""
+    return Config({"KernelManager": {"transport": TRANSPORT, "ip": str(Path(tempfile.mkdtemp(), "kernel"))}})
 
 
 @dataclass
@@ -84,7 +97,7 @@ class Kernel:
     Attributes:
         raw: Every message as it came over the websocket: IOPub, shell, stdin, control.
         id: The kernel's id.
-        connection_file: Where its ports are, for those who want to talk to it directly.
+        connection_file: Where its sockets are, for those who want to talk to it directly.
     """
 
     def __init__(self, url: str, token: str, kernel_id: str, runtime: Path) -> None:
@@ -207,7 +220,8 @@ class Eavesdropper:
         self._socket = self._context.socket(zmq.SUB)
         self._socket.setsockopt(zmq.SUBSCRIBE, b"")
         self._socket.setsockopt(zmq.RCVTIMEO, 100)
-        self._socket.connect(f"{info['transport']}://{info['ip']}:{info['iopub_port']}")
+        assert info["transport"] == TRANSPORT
+        self._socket.connect(f"{TRANSPORT}://{info['ip']}-{info['iopub_port']}")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True, name="eavesdropper")
         self._thread.start()

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from jupyter_client.manager import KernelManager
 
-from tests.kernel import Kernel, Run
+from tests.kernel import Kernel, Run, sockets
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -31,7 +31,7 @@ class BareKernel:
 
     def __init__(self) -> None:
         self.raw: list[str] = []
-        self._manager = KernelManager()
+        self._manager = KernelManager(config=sockets())
         self._runs: dict[str, Run] = {}
         self._stopping = threading.Event()
 

@@ -15,6 +15,7 @@ from tests.canary import Canary
 from tests.isolation import Home
 from tests.jupyter.front_end import VIEW, BareKernel, FrontEnd
 from tests.jupyter.test_panel import until_closed
+from tests.kernel import sockets
 from tests.lab import Lab
 from tests.oidc_provider import OidcProvider
 from tests.person import Person
@@ -30,7 +31,7 @@ def execute(home: Home, canary: Canary) -> Callable[..., nbformat.NotebookNode]:
 
     def run(*cells: str) -> nbformat.NotebookNode:
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        NotebookClient(book, allow_errors=True, timeout=60).execute()
+        NotebookClient(book, allow_errors=True, timeout=60, config=sockets()).execute()
         path = Path(home.home, "executed.ipynb")
         nbformat.write(book, path)
         canary.look("the saved notebook", path.read_text(encoding="utf-8"))

@@ -23,6 +23,7 @@ from jupyter_nativeauth.demo.lab import start_provider
 from tests.canary import Canary
 from tests.http_browser import HttpBrowser
 from tests.isolation import Home
+from tests.kernel import sockets
 from tests.oidc_provider import OidcProvider
 from tests.person import Person, outcome
 
@@ -112,7 +113,7 @@ def test_quickstart_runs(account: Account, home: Home, canary: Canary) -> None:
         if account.login_id():
             tell(canary, account)
 
-    NotebookClient(book, timeout=60, on_cell_executed=after).execute()
+    NotebookClient(book, timeout=60, config=sockets(), on_cell_executed=after).execute()
     text = saved(book, home, canary)
     shown = {cell.source.splitlines()[0]: texts(cell) for cell in book.cells if cell.cell_type == "code"}
     assert shown["%login"] == "signed in to demo as Ada Lovelace\n"
@@ -129,7 +130,7 @@ def test_quickstart_without_a_login(person: Person, oidc: OidcProvider, home: Ho
     """FLT-053: run by a machine it fails at once, in the cell that signs in, with a few words that say what to do."""
     book = read(ROOT / "notebooks" / "quickstart.ipynb")
     with pytest.raises(CellExecutionError, match="LoginRequired"):
-        NotebookClient(book, timeout=60).execute()
+        NotebookClient(book, timeout=60, config=sockets()).execute()
     saved(book, home, canary)
     run = [cell for cell in book.cells if cell.cell_type == "code" and cell.execution_count]
     assert [cell.source for cell in run] == ["%load_ext jupyter_nativeauth", "%login"]
