@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import secrets
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from ._refresh import SPACING, Refresher
-from ._tokens import AccessToken, Identity, Login, Members, Secret
+from ._current import SPACING, Current
+from ._files import private_folder
+from ._refresh import Refresher
+from ._tokens import AccessToken, Identity, Login
+from ._tombstone import EndSession, bury, ending_in, is_stale, take_ending
 from .errors import LoginRequired, NativeAuthError, ProviderUnavailable, StoreError, VaultDamaged
 from .profiles import Profile
 from .providers import PRESETS, issuer_of
-from .vault import Contents, FileVault, MemoryVault, Vault, private_folder, sealed_with_other_keys
+from .vault import Contents, FileVault, MemoryVault, Vault, sealed_with_other_keys
 
 if TYPE_CHECKING:
     from ._exchange import Clock
@@ -28,32 +30,11 @@ if TYPE_CHECKING:
     from ._oauth import Code
     from .keys import Key, Keys
 
-__all__ = ["Account", "EndSession"]
+__all__ = ["Account"]
 
 _log = logging.getLogger("jupyter_nativeauth")
 
 _WRITE_WAIT = 10.0
-_TOMBSTONE = 600.0  # seconds in which a browser page can finish a sign-out that began elsewhere
-
-
-class Current(NamedTuple):
-    """The access token in use, and when it stops being so; wall clock and monotonic clock must both agree."""
-
-    token: AccessToken | None
-    generation: int
-    renew_wall: float
-    renew_at: float
-    end_wall: float
-    end_at: float
-    renewed_at: float  # wall clock; 0 if it is as it was at the sign-in
-
-
-class EndSession(NamedTuple):
-    """What the browser needs to end the session at the provider itself."""
-
-    endpoint: str
-    client_id: str
-    id_token: Secret | None
 
 
 class Account:
@@ -211,29 +192,8 @@ class Account:
         return current
 
     def adopt(self, login: Login, generation: int) -> Current:
-        if login.access_token is None:
-            current = Current(None, generation, 0, 0, 0, 0, login.renewed_at)
-        else:
-            wall, monotonic = self._clock.time(), self._clock.monotonic()
-            left, margin = float("inf"), 0.0
-            if login.expires_at is not None:
-                lifetime = max(login.lifetime or 0.0, SPACING)
-                # Never more than the whole lifetime, should the wall clock have been set back since.
-                left = min(max(login.expires_at, login.expires_at - (login.lifetime or 0) + SPACING) - wall, lifetime)
-                # Jitter between processes; and never two renewals within SPACING, however short the lifetime.
-                margin = min(60.0, 0.2 * lifetime, lifetime - SPACING) * random.uniform(0.75, 1.0)  # noqa: S311
-            token = AccessToken(login.access_token.reveal(), login.expires_at)
-            renew = left - margin if login.refresh_token is not None else left
-            ends = (wall + renew, monotonic + renew, wall + left, monotonic + left)
-            current = Current(token, generation, *ends, login.renewed_at)
-        self._current = current
-        return current
-
-    def _contents_or_none(self, vault: Vault) -> Contents | None:
-        try:
-            return vault.read()
-        except VaultDamaged:
-            return None
+        self._current = Current.of(login, generation, self._clock)
+        return self._current
 
     def _contents(self, vault: Vault) -> Contents | None:
         try:
@@ -257,12 +217,12 @@ class Account:
                 raise self.required("damaged")
             raise self.required("other_key" if self._sealed_elsewhere(self.key()) else "signed_out")
         if not contents.header.signed_in:
-            if contents.record.get("endpoint") and self._clock.time() > contents.record["until"]:
+            if is_stale(contents, now=self._clock.time()):
                 with contextlib.suppress(StoreError):
                     self.take_end_session()  # too late for it: the ID token need not be kept any longer
             raise self.required(str(contents.record.get("reason", "signed_out")))
         try:
-            login = _login_in(contents)
+            login = contents.login()
         except VaultDamaged as damage:
             self._set_aside(self.open(), damage, contents.header.generation)
             raise self.required("damaged") from None
@@ -362,39 +322,23 @@ class Account:
             vault = self.open()
         except LoginRequired:
             return None
-        with vault.write_lock.hold(limit=_WRITE_WAIT):
-            generation = None
-            try:
-                contents = vault.read()
-                if contents is None or not contents.header.signed_in:
-                    return None
-                generation = contents.header.generation
-                login = _login_in(contents)
-            except VaultDamaged:
-                login = None
-            if login is not None:
-                record = Members(
-                    reason="signed_out",
-                    until=self._clock.time() + _TOMBSTONE,
-                    endpoint=login.provider.end_session_endpoint,
-                    client_id=login.client_id,
-                    id_token=login.id_token.reveal() if login.id_token else None,
-                )
-                vault.write(record, login_id=login.login_id, signed_in=False)
-        if login is None:
-            vault.set_aside(generation=generation)
+        login = bury(vault, now=self._clock.time())
         self._refresher.forget()
         return login
 
     def may_end_session(self) -> bool:
         """Whether the last sign-out left something for the browser to do at the provider."""
         try:
-            contents = self._contents_or_none(self.open())
+            return ending_in(self.open(), now=self._clock.time()) is not None
         except LoginRequired:
             return False
-        if contents is None or contents.header.signed_in or not contents.record.get("endpoint"):
-            return False
-        return bool(self._clock.time() <= contents.record["until"])
+
+    def take_end_session(self) -> EndSession | None:
+        """What the last sign-out left for the browser; once, and for ten minutes."""
+        try:
+            return take_ending(self.open(), now=self._clock.time())
+        except LoginRequired:
+            return None
 
     def is_sealed_elsewhere(self) -> bool:
         """Whether there is a login that only another Jupyter server, or a person with another key, could open."""
@@ -403,37 +347,13 @@ class Account:
         except NativeAuthError:
             return self._sealed_elsewhere(None)
 
-    def take_end_session(self) -> EndSession | None:
-        """What the last sign-out left for the browser; once, and for ten minutes."""
-        try:
-            vault = self.open()
-        except LoginRequired:
-            return None
-        with vault.write_lock.hold(limit=_WRITE_WAIT):
-            contents = self._contents_or_none(vault)
-            if contents is None or contents.header.signed_in or not contents.record.get("endpoint"):
-                return None
-            record = contents.record
-            vault.write({"reason": "signed_out"}, login_id=contents.header.login_id, signed_in=False)
-        if self._clock.time() > record["until"]:
-            return None
-        id_token = Secret(record["id_token"]) if record["id_token"] else None
-        return EndSession(record["endpoint"], record["client_id"], id_token)
-
-
-def _login_in(contents: Contents) -> Login:
-    try:
-        return Login.from_record(contents.record)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise VaultDamaged("The stored login is damaged: a part is missing.", hint="Sign in again.") from None
-
 
 def _still(vault: Vault, sent: Login) -> bool:
     try:
         contents = vault.read()
         if contents is None or not contents.header.signed_in:
             return False
-        stored = _login_in(contents)
+        stored = contents.login()
     except VaultDamaged:
         return False
     return stored.login_id == sent.login_id and stored.refresh_token == sent.refresh_token

@@ -6,21 +6,28 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from ._grant import read_json
-from ._handlers import Quiet
-from ._logout import sign_out
+from ._host import address
 from ._oauth import Ask
-from ._status import status_of
+from ._origin import is_loopback
+from ._route import Quiet
+from ._status import ProfileStatus, status_of
 from ._tokens import Members
 from .errors import ConfigError, LoginRequired, NativeAuthError, ProviderUnavailable, StoreError
+
+if TYPE_CHECKING:
+    from ._account import Account
+    from ._pending import PendingLogins
 
 __all__ = ["API_ROUTES"]
 
@@ -29,17 +36,20 @@ class _Api(Quiet, APIHandler):  # type: ignore[misc]
     """JSON for the sidebar. No answer ever holds a token."""
 
     def write_error(self, status_code: int, **_: Any) -> None:
-        self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps({"code": f"http_{status_code}", "message": f"HTTP {status_code}", "hint": ""}))
+        message, hint = _REFUSALS.get(status_code, _REFUSALS[500 if status_code >= 500 else 400])
+        self._finish_json({"code": f"http_{status_code}", "message": message, "hint": hint})
 
     async def reply(self, make: Callable[[], Any]) -> None:
-        self.set_header("Content-Type", "application/json")
-        self.set_header("Cache-Control", "no-store")
         try:
             body = await make()
         except NativeAuthError as error:
             self.set_status(503 if isinstance(error, StoreError) else _STATUS.get(type(error), 400))
-            body = {"code": error.code, "message": str(error.args[0]), "hint": error.hint}
+            body = _words_of(error)
+        self._finish_json(body)
+
+    def _finish_json(self, body: dict[str, Any]) -> None:
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
         self.finish(json.dumps(body))
 
     def body(self) -> Mapping[str, Any]:
@@ -58,6 +68,16 @@ class _Api(Quiet, APIHandler):  # type: ignore[misc]
         return body
 
 
+def _words_of(error: NativeAuthError) -> dict[str, Any]:
+    return {"code": error.code, "message": str(error.args[0]), "hint": error.hint}
+
+
+_REFUSALS = {
+    400: ("The Jupyter server does not understand this request.", "Reload the page."),
+    403: ("The Jupyter server does not accept this request.", "Reload the page, and sign in to Jupyter if it asks."),
+    405: ("The Jupyter server does not take this kind of request here.", "Reload the page."),
+    500: ("The Jupyter server failed unexpectedly.", "Try again. If it stays so, look into the log of the server."),
+}
 _STATUS: dict[type[NativeAuthError], int] = {
     ConfigError: 400,
     ProviderUnavailable: 503,
@@ -67,7 +87,7 @@ _STATUS: dict[type[NativeAuthError], int] = {
 
 
 class ApiProfilesHandler(_Api):
-    """What is signed in."""
+    """How each profile stands, what is under way, and what to write and register for a new one."""
 
     @web.authenticated
     @authorized
@@ -75,25 +95,61 @@ class ApiProfilesHandler(_Api):
         await self.reply(self._profiles)
 
     async def _profiles(self) -> dict[str, Any]:
-        accounts, host = self.extension.accounts, self.extension.host
+        return {**await self.work(self._rows), "now": time.time()}
+
+    def _rows(self) -> dict[str, Any]:
+        accounts, pending = self.extension.accounts, self.extension.host.pending
         profiles = accounts.profiles()
+        rows = [
+            _row(accounts.get(profile), pending, default=name == profiles.default) for name, profile in profiles.items()
+        ]
+        return {"config": {"file": profiles.place, "redirect_uris": self._redirect_uris()}, "profiles": rows}
 
-        def read() -> list[dict[str, Any]]:
-            return [
-                status_of(accounts.get(profile), default=name == profiles.default).to_json()
-                for name, profile in profiles.items()
-            ]
+    def _redirect_uris(self) -> list[str]:
+        """
+        What to register at the service so that it can send this browser back here: after sign-in, and after sign-out.
 
-        rows = await self.work(read)
-        waiting = {
-            pending.account.profile.name: {"id": pending.id, "until": pending.started + 600}
-            for pending in host.pending.all()
-        }
-        return {"profiles": [{**row, "pending": waiting.get(row["profile"])} for row in rows]}
+        Without a port on this machine, where any must do (RFC 8252, section 7.3).
+        """
+        # A GET of the same origin has no `Origin`; the page that it comes from knows the name of the server as well.
+        page = urlsplit(self.request.headers.get("Referer", ""))
+        origin = f"{page.scheme}://{page.netloc}" if page.scheme in ("http", "https") else ""
+        uri = self.extension.redirect_base(self.request.host, forwarded=self.is_forwarded, origin=origin)
+        if uri is None:
+            here = origin or f"{self.request.protocol}://{self.request.host}"
+            uri = f"{here}{self._base}callback"
+        parts = urlsplit(uri)
+        if is_loopback(parts.hostname or ""):
+            uri = parts._replace(netloc=re.sub(r":\d+$", "", parts.netloc)).geturl()
+        return [uri, address(uri, "logout/callback")]
+
+
+def _row(account: Account, pending: PendingLogins, *, default: bool) -> dict[str, Any]:
+    status, name = status_of(account, default=default), account.profile.name
+    waiting, failed = pending.of_profile(name), pending.failure_of(name)
+    error = failed.outcome.exception() if failed is not None else None
+    if failed is None or not isinstance(error, NativeAuthError) or (status.signed_in_at or 0) > failed.started:
+        failure = None  # also after a sign-in elsewhere
+    else:
+        failure = {"id": failed.id, **_words_of(error)}
+    return {
+        **status.to_json(),
+        "ends_session": _ends_session(account, status),
+        "pending": {"id": waiting.id, "until": waiting.ends} if waiting is not None else None,
+        "failed": failure,
+    }
+
+
+def _ends_session(account: Account, status: ProfileStatus) -> bool:
+    """Whether a sign-out goes on in the browser."""
+    try:
+        return status.state == "signed_in" and bool(account.login().provider.end_session_endpoint)
+    except NativeAuthError:
+        return False  # it has ended a moment ago
 
 
 class ApiLoginHandler(_Api):
-    """Begins a sign-in, and says which page to open for it."""
+    """Begins a sign-in, in the place of one that still waits, and says which page to open for it."""
 
     methods = ("POST",)
 
@@ -110,13 +166,13 @@ class ApiLoginHandler(_Api):
             scopes=tuple(str(scope) for scope in scopes[:50]) if isinstance(scopes, list) else (),
             switch=body.get("switch") is True,
         )
-        uri = self.redirect_uri(account)
-        pending = await self.work(functools.partial(self.extension.begin, account, ask, uri))
-        return {"id": pending.id, "url": host.go_address(pending), "until": pending.started + 600}
+        pending = await self.begin(account, ask)
+        await self.work(functools.partial(host.pending.close_older, pending))
+        return {"id": pending.id, "url": host.go_address(pending), "until": pending.ends}
 
 
 class ApiCancelHandler(_Api):
-    """Cancels a sign-in."""
+    """Cancels a sign-in, or forgets that it failed."""
 
     methods = ("DELETE",)
 
@@ -126,7 +182,10 @@ class ApiCancelHandler(_Api):
         await self.reply(functools.partial(self._cancel, pending_id))
 
     async def _cancel(self, pending_id: str) -> dict[str, Any]:
-        return {"cancelled": self.extension.host.pending.cancel(pending_id)}
+        pending = await self.work(functools.partial(self.extension.host.pending.cancel, pending_id))
+        if pending is not None:
+            self.extension.watch.nudge(pending.account.profile.name)
+        return {"cancelled": pending is not None}
 
 
 class ApiLogoutHandler(_Api):
@@ -140,21 +199,19 @@ class ApiLogoutHandler(_Api):
         await self.reply(self._sign_out)
 
     async def _sign_out(self) -> dict[str, Any]:
-        account = self.extension.accounts.get(self.body().get("profile"))
-        report = await self.work(functools.partial(sign_out, account))
-        page = f"{self._base}logout?{urlencode({'profile': report.profile})}"
+        report, link = await self.sign_out(self.extension.accounts.get(self.body().get("profile")))
         return {
             "profile": report.profile,
             "local": report.local,
             "revoked": report.revoked,
             "message": str(report),
-            "url": page if report.provider_session == "open" else None,
+            "url": link,
         }
 
 
 API_ROUTES: list[tuple[str, type[Quiet]]] = [
     (r"/nativeauth/api/profiles", ApiProfilesHandler),
     (r"/nativeauth/api/login", ApiLoginHandler),
-    (r"/nativeauth/api/login/([0-9a-f]{1,32})", ApiCancelHandler),
+    (r"/nativeauth/api/login/([^/]{1,64})", ApiCancelHandler),
     (r"/nativeauth/api/logout", ApiLogoutHandler),
 ]

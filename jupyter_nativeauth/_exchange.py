@@ -112,7 +112,12 @@ def redeem(client: ProviderClient, code: Code, *, login_id: str, clock: Clock = 
         id_token=granted.id_token,
         keys=tuple(keys),
         signed_in_at=now,
+        ends_at=_ends_at(granted, now) if granted.refresh_token is not None else None,
     )
+
+
+def _ends_at(granted: Granted, now: float) -> float | None:
+    return None if granted.refresh_expires_in is None else now + granted.refresh_expires_in
 
 
 def _algorithms(provider: Provider) -> tuple[str, ...]:
@@ -223,6 +228,9 @@ def renew(
         refresh_token=granted.refresh_token or login.refresh_token,
         scopes=granted.scopes if granted.scopes is not None else login.scopes,
         renewed_at=now,
+        # Left unsaid, a refresh token that stays keeps its time; that of a new one is not known.
+        ends_at=_ends_at(granted, now)
+        or (login.ends_at if granted.refresh_token in (None, login.refresh_token) else None),
     )
     if granted.id_token is None:
         return newer, None

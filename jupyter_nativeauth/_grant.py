@@ -25,6 +25,7 @@ class Granted:
     refresh_token: Secret | None
     id_token: Secret | None
     scopes: tuple[str, ...] | None
+    refresh_expires_in: float | None  # no RFC has it yet: many services say how long the refresh token is good
 
 
 def printable(text: str) -> bool:
@@ -110,6 +111,9 @@ def read_tokens(status: int, content_type: str, body: bytes, *, who: str) -> Gra
         refresh_token=_token(members, "refresh_token"),
         id_token=_token(members, "id_token"),
         scopes=_scopes(members.get("scope")),
+        # As the draft on refresh token expiration has it, and as Keycloak does, where 0 is "not limited".
+        refresh_expires_in=_lifetime(members.get("refresh_token_expires_in"))
+        or _lifetime(members.get("refresh_expires_in")),
     )
 
 

@@ -1,93 +1,28 @@
 """
-Runs in: the Jupyter server. Its HTTP face: who may do what, and how an answer becomes a page or JSON.
+Runs in: the Jupyter server. Its pages: who may do what, and how an answer becomes a page.
 
 None of these handlers logs an address or an exception's text: the usual log lines would hold codes and tickets.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
-from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
-from ._logout import sign_out
 from ._oauth import Ask
 from ._pages import Page, answer, button_page, done_page, error_page, forward_page, redirect
+from ._route import Quiet
 from .errors import ConfigError, NativeAuthError
 
 if TYPE_CHECKING:
     from ._account import Account
-    from .extension import NativeAuthExtension
 
-__all__ = ["ROUTES", "Quiet"]
-
-
-class Quiet(JupyterHandler):
-    """What all of our handlers share."""
-
-    auth_resource = "nativeauth"
-    methods: tuple[str, ...] = ("GET",)
-
-    @property
-    def extension(self) -> NativeAuthExtension:
-        return cast("NativeAuthExtension", self.settings["nativeauth_extension"])
-
-    async def prepare(self, **options: Any) -> Awaitable[None] | None:  # type: ignore[override]
-        if self.request.method not in self.methods:
-            # Before Jupyter's own checks: those log the whole address of what they refuse.
-            self.set_header("Allow", ", ".join(self.methods))
-            answer(self, Page(405, done_page("unknown").body))
-            return None
-        return await super().prepare(**options)
-
-    def log_exception(self, typ: Any, value: Any, *_: Any) -> None:
-        if not isinstance(value, web.HTTPError):
-            self.log.error("%s in %s", getattr(typ, "__name__", "error"), type(self).__name__)
-
-    def write_error(self, status_code: int, **_: Any) -> None:
-        answer(self, Page(status_code, done_page("unknown" if status_code < 500 else "failed").body))
-
-    def compute_etag(self) -> None:
-        """None: nothing here is to be kept."""
-
-    @staticmethod
-    async def work(task: Callable[[], Any]) -> Any:
-        """Run *task* in a thread: it may talk to the provider or the keychain."""
-        return await asyncio.get_running_loop().run_in_executor(None, task)
-
-    @property
-    def _base(self) -> str:
-        return f"{self.base_url}nativeauth/"
-
-    @property
-    def is_foreign(self) -> bool:
-        """Whether the browser says that another site sent it. Jupyter's own check may be switched off."""
-        return self.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
-
-    def redirect_uri(self, account: Account) -> str:
-        """
-        Raises:
-            ConfigError: The browser is not on this machine, and nothing says how it gets back here.
-        """
-        profile, headers = account.profile, self.request.headers
-        if profile.redirect_uri:
-            return str(profile.redirect_uri)
-        forwarded = any(name.lower().startswith(("forwarded", "x-forwarded-")) for name in headers)
-        origin = headers.get("Origin", "") if self.request.method == "POST" else ""
-        uri = self.extension.redirect_base(self.request.host, forwarded=forwarded, origin=origin)
-        if uri is None:
-            raise ConfigError(
-                "The browser is not on this machine, so the service cannot send it back here by itself.",
-                code="no_redirect_uri",
-                hint=f'Add redirect_uri = "<address of this Jupyter>{self._base}callback" to the profile '
-                f"{profile.name!r} in nativeauth.toml, and register the same at the service.",
-            )
-        return f"{uri}/{profile.name}" if profile.redirect_path == "profile" else uri
+__all__ = ["ROUTES"]
 
 
 class _Public(Quiet):
@@ -170,41 +105,49 @@ class _Asking(Quiet):
         }
         return {name: value for name, value in fields.items() if value}
 
-    async def page(self, make: Callable[[], Any]) -> None:
+    async def page(self, make: Callable[[], Any], *, title: str) -> None:
         """Answer with what *make* gives, or with a page that says what is wrong."""
         try:
             answer(self, await make())
         except NativeAuthError as error:
-            answer(self, error_page("The sign-in could not begin", str(error.args[0]), error.hint))
+            answer(self, error_page(title, str(error.args[0]), error.hint, again=self._again()))
+
+    def _again(self) -> str:
+        """This page, asked for once more."""
+        names = ("profile", "scope", "acr_values", "max_age", "switch")
+        query = {name: value for name in names if (value := self.get_argument(name, ""))}
+        return f"{self.request.path}?{urlencode(query)}"
 
 
 class LoginHandler(_Asking):
     """Begins a sign-in: at once for a click in Jupyter itself, else after one more click."""
 
+    _failed = "The sign-in could not begin"
+
     @web.authenticated
     @authorized
     async def get(self) -> None:
-        await self.page(self._ask_or_begin)
+        await self.page(self._ask_or_begin, title=self._failed)
 
     @web.authenticated
     @authorized
     async def head(self) -> None:
-        await self.page(self._ask_or_begin)
+        await self.page(self._ask_or_begin, title=self._failed)
 
     @web.authenticated
     @authorized
     async def post(self) -> None:
-        await self.page(self._begin)
+        await self.page(self._begin, title=self._failed)
 
     async def _ask_or_begin(self) -> Page:
         account, ask = self.wanted()
         if self._is_click() and not (ask.scopes or ask.acr_values or ask.max_age is not None):
             try:
-                uri = self.redirect_uri(account)
+                self.redirect_uri(account)
             except ConfigError:
                 pass  # the form's Origin will say where the browser is
             else:
-                return redirect(await self._start(account, ask, uri), status=302)
+                return redirect(await self._start(account, ask), status=302)
         more = f" It asks for: {' '.join(ask.scopes)}." if ask.scopes else ""
         return button_page(
             title=f"Sign in to {account.profile.name}?",
@@ -233,31 +176,32 @@ class LoginHandler(_Asking):
             title=f"Signing in to {account.profile.name}",
             text="If the service does not open by itself, go on here.",
             button="Go on",
-            url=await self._start(account, ask, self.redirect_uri(account)),
+            url=await self._start(account, ask),
         )
 
-    async def _start(self, account: Account, ask: Ask, uri: str) -> str:
-        pending = await self.work(functools.partial(self.extension.begin, account, ask, uri))
-        return self.extension.host.go_address(pending)
+    async def _start(self, account: Account, ask: Ask) -> str:
+        return self.extension.host.go_address(await self.begin(account, ask))
 
 
 class LogoutHandler(_Asking):
     """Signs out, or finishes what a kernel began. A GET never acts: an image in a notebook could ask for it."""
 
+    _failed = "Nobody was signed out"
+
     @web.authenticated
     @authorized
     async def get(self) -> None:
-        await self.page(self._ask)
+        await self.page(self._ask, title=self._failed)
 
     @web.authenticated
     @authorized
     async def head(self) -> None:
-        await self.page(self._ask)
+        await self.page(self._ask, title=self._failed)
 
     @web.authenticated
     @authorized
     async def post(self) -> None:
-        await self.page(self._sign_out)
+        await self.page(self._sign_out, title=self._failed)
 
     async def _ask(self) -> Page:
         account, _ = self.wanted()
@@ -273,14 +217,9 @@ class LogoutHandler(_Asking):
         if self.is_foreign:
             return Page(403, done_page("unknown").body)
         account, _ = self.wanted()
-        report = await self.work(functools.partial(sign_out, account))
+        report, link = await self.sign_out(account)
         if not report.local:
-            return error_page("Nobody was signed out", str(report), "")
-        try:
-            task = functools.partial(self.extension.leave_address, account, self.redirect_uri(account))
-            link = await self.work(task)
-        except NativeAuthError:
-            link = None  # the browser has no way back from there; here it is over all the same
+            return error_page(self._failed, str(report), "")
         if link is None:
             return redirect(f"{self._base}done/signed-out")
         return forward_page(

@@ -53,7 +53,7 @@ class Host:
 
     Args:
         ticket_life: Seconds in which a sign-in's first page must be opened.
-        life: Seconds in which the provider's answer must come.
+        life: Seconds in which the provider's answer must come; ``None`` for the profile's ``timeout``.
         retry: Whether a failed sign-in can be tried again from its last page.
         on_change: Told of each sign-in that begins or ends.
         clock: Both clocks.
@@ -63,7 +63,7 @@ class Host:
         self,
         *,
         ticket_life: float = 60.0,
-        life: float = 600.0,
+        life: float | None = None,
         retry: bool = False,
         on_change: Callable[[Pending], None] | None = None,
         clock: Clock = time,
@@ -74,9 +74,15 @@ class Host:
         self._retry = retry
         self._tickets = _Tickets(clock)
 
-    def begin(self, account: Account, ask: Ask, redirect_uri: str) -> Pending:
+    def begin(self, account: Account, ask: Ask, redirect_uri: str, home: str = "") -> Pending:
         """
         Begin a sign-in. The key comes first: it would be a pity to find the keychain locked after the sign-in.
+
+        Args:
+            account: Whose.
+            ask: What it asks for beyond the profile.
+            redirect_uri: Where the provider sends the browser back to.
+            home: A page that begins the same anew, for people who are signed in to Jupyter.
 
         Raises:
             NativeAuthError: It cannot begin; what to do is in the message.
@@ -85,7 +91,8 @@ class Host:
         key = account.key(interactive=True, create=True)
         account.open(key).header()  # nor would anybody like to learn only then that a newer version wrote the file
         provider = discover(account.client, account.profile)
-        return self.pending.add(account, ask, authorization_request(account.profile, provider, redirect_uri, ask))
+        request = authorization_request(account.profile, provider, redirect_uri, ask)
+        return self.pending.add(account, ask, request, home=home)
 
     def go_address(self, pending: Pending) -> str:
         """Where the browser begins *pending*."""
@@ -117,11 +124,13 @@ class Host:
                 self.left.set()
                 return redirect(errand.reveal(), status=302)
             if errand is None:
-                return done_page("expired")
+                return self._too_late(self.pending.too_late(ticket=ticket), cookies)
             try:
                 pending = self.begin(*errand)
             except NativeAuthError as error:
-                return error_page("The sign-in could not begin", str(error.args[0]), error.hint)
+                again = address(errand[2], f"go/{self._tickets.issue(errand, life=600)}")
+                return error_page("The sign-in could not begin", str(error.args[0]), error.hint, again=again)
+            self.pending.close_older(pending)
         cookie = self.pending.bind(pending, cookies.get(pending.cookie_name))
         if cookie is None:
             problem = LoginFailed(
@@ -130,7 +139,7 @@ class Host:
                 hint="Start again. If you opened it only once, somebody else on this machine has seen the link.",
             )
             self.pending.close(pending, problem)
-            return done_page("other-browser")
+            return done_page("other-browser", again=pending.home)
         page = redirect(pending.request.url.reveal(), status=302)
         return page.with_cookies(*_cookies(pending, Secret(cookie)))
 
@@ -143,16 +152,11 @@ class Host:
         """
         if _is_no_navigation(headers):
             return done_page("unknown")
-        try:
-            pending = self.pending.of_state(read_query(query).get("state", ""))
-        except Mismatch:
-            pending = None
-        if (
-            pending is None
-            or _route(pending.request.redirect_uri) != _route(path)
-            or not pending.is_bound_to(cookies.get(pending.cookie_name))
-        ):
+        pending = self._asked_by(query, cookies, path)
+        if pending is None:
             return done_page("unknown")
+        if pending.outcome.done():
+            return self._leave(pending, "expired")
         try:
             code = read_callback(pending.request, query)
         except Mismatch:
@@ -165,7 +169,9 @@ class Host:
             login = pending.account.redeem(code)
             if pending.outcome.done():  # cancelled while the provider was asked
                 pending.account.drop(login)
-                return done_page("cancelled").with_cookies(*_cookies(pending, None))
+                # A listener ends with what was cancelled: it would not be there any more for a second page.
+                page = self._leave(pending, "cancelled") if self._retry else done_page("cancelled")
+                return page.with_cookies(*_cookies(pending, None))
             pending.account.save(login)
         except NativeAuthError as error:
             return self._finish(pending, error)
@@ -175,16 +181,49 @@ class Host:
         self.pending.close(pending, login.identity)
         return redirect(address(pending.request.redirect_uri, "done/signed-in")).with_cookies(*_cookies(pending, None))
 
+    def _asked_by(self, query: str, cookies: Mapping[str, str], path: str) -> Pending | None:
+        """The sign-in that this may be an answer to: of this browser, not answered yet, perhaps over meanwhile."""
+        try:
+            state = read_query(query).get("state", "")
+        except Mismatch:
+            return None
+        pending = self.pending.of_state(state) or self.pending.too_late(state=state)
+        if (
+            pending is None
+            or _route(pending.request.redirect_uri) != _route(path)
+            or not pending.is_bound_to(cookies.get(pending.cookie_name))
+        ):
+            return None
+        return pending
+
     def _finish(self, pending: Pending, error: NativeAuthError) -> Page:
         self.pending.close(pending, error)
-        outcome = "denied" if error.code in ("access_denied", "consent_required") else "failed"
-        again = ""
-        if self._retry:
-            # The browser that was bound may begin once more; nobody else gets to see this ticket.
-            errand = (pending.account, pending.ask, pending.request.redirect_uri)
-            again = f"?again={self._tickets.issue(errand, life=600)}"
+        return self._leave(pending, "denied" if error.code in ("access_denied", "consent_required") else "failed")
+
+    def _leave(self, pending: Pending, outcome: str) -> Page:
+        """From the callback, whose address holds a code, to a clean page that says how it ended."""
+        again = f"?again={self._retry_ticket(pending)}" if self._retry else ""
         clean_address = address(pending.request.redirect_uri, f"done/{outcome}{again}")
         return redirect(clean_address).with_cookies(*_cookies(pending, None))
+
+    def _too_late(self, pending: Pending | None, cookies: Mapping[str, str]) -> Page:
+        """
+        A first page that opens nothing any more.
+
+        The browser that was bound may begin once more from here. Any other has to show its Jupyter login first: its
+        person may be somebody else, who has seen the link.
+        """
+        if pending is None or not self._retry:
+            return done_page("expired")
+        if pending.is_bound_to(cookies.get(pending.cookie_name)):
+            again = address(pending.request.redirect_uri, f"go/{self._retry_ticket(pending)}")
+            return done_page("expired", again=again)
+        return done_page("expired", again=pending.home)
+
+    def _retry_ticket(self, pending: Pending) -> str:
+        """For the browser that was bound alone; nobody else gets to see it."""
+        errand = (pending.account, pending.ask, pending.request.redirect_uri, pending.home)
+        return self._tickets.issue(errand, life=600)
 
     def done(self, outcome: str, again: str, base: str) -> Page:
         """
@@ -234,7 +273,7 @@ class _Tickets:
         self._lock = threading.Lock()
         self._errands: dict[str, tuple[float, Any]] = {}
 
-    def issue(self, errand: Secret | tuple[Account, Ask, str], *, life: float) -> str:
+    def issue(self, errand: Secret | tuple[Account, Ask, str, str], *, life: float) -> str:
         ticket = secrets.token_urlsafe(24)
         now = self._clock.monotonic()
         with self._lock:

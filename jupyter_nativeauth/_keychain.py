@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ._backends import Asleep, OpenRing, Ring, open_ring, refused_backend, translated, unavailable
+from ._files import private_folder, replace_file
 from ._lock import FileLock
 from .errors import KeySourceUnavailable, StoreError
-from .vault import private_folder
 
 __all__ = ["MISSING", "SILENT_LIMIT", "Item", "Keychain"]
 
@@ -261,14 +261,4 @@ def _install_id(folder: Path) -> str:
 
 
 def _write_install_id(folder: Path, install_id: str) -> None:
-    temporary = folder / f"install.{secrets.token_hex(6)}.tmp"
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-        with open(os.open(temporary, flags, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123
-            json.dump({"install_id": install_id}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / "install.json")
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"Cannot write to {folder}: {error.strerror}.", code="unwritable") from None
+    replace_file(str(folder / "install.json"), json.dumps({"install_id": install_id}).encode("ascii"))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Pending", "PendingLogins", "fingerprint"]
 
 _MOST = 16
+_LONGEST = 600.0  # seconds
 
 
 def fingerprint(secret: str) -> str:
@@ -40,6 +41,7 @@ class Pending:
     Attributes:
         id: Names it to whoever may cancel it. Not a secret.
         ticket: Opens its first page, on the redirect URI's own host.
+        home: A page that begins such a sign-in anew, for people who are signed in to Jupyter; empty if there is none.
         outcome: Who signed in, or why nobody did.
     """
 
@@ -51,6 +53,9 @@ class Pending:
     ticket_until: float  # monotonic, in seconds
     until: float  # monotonic, in seconds
     started: float  # seconds since the epoch
+    ends: float  # seconds since the epoch; `until` for people
+    home: str = ""
+    answered: bool = False  # the provider's answer has come, and was one
     bound_to: str | None = field(default=None, repr=False)
     outcome: Future[Identity] = field(default_factory=Future)
 
@@ -70,7 +75,8 @@ class PendingLogins:
 
     Args:
         ticket_life: Seconds in which the first page must be opened.
-        life: Seconds from there to the provider's answer.
+        life: Seconds in which the provider's answer must come; ``None`` for the profile's ``timeout``, and ten minutes
+            at most.
         on_change: Told of each one that begins, and of each one that is over. Called without any lock held.
         clock: Both clocks.
     """
@@ -79,7 +85,7 @@ class PendingLogins:
         self,
         *,
         ticket_life: float,
-        life: float = 600.0,
+        life: float | None = None,
         on_change: Callable[[Pending], None] | None = None,
         clock: Clock = time,
     ) -> None:
@@ -89,10 +95,14 @@ class PendingLogins:
         self._clock = clock
         self._lock = threading.Lock()
         self._by_state: dict[str, Pending] = {}  # by the state's fingerprint, so that a look-up leaks no timing
+        self._open: dict[str, Pending] = {}  # by id: also those whose answer is being looked at
+        self._failed: dict[str, Pending] = {}  # by profile
+        self._late: list[Pending] = []  # the last that failed, for pages that come too late
 
-    def add(self, account: Account, ask: Ask, request: AuthorizationRequest) -> Pending:
+    def add(self, account: Account, ask: Ask, request: AuthorizationRequest, *, home: str = "") -> Pending:
         """Begin one; the oldest makes room if there are too many."""
-        now = self._clock.monotonic()
+        now, started = self._clock.monotonic(), self._clock.time()
+        life = min(_LONGEST, account.profile.timeout) if self._life is None else self._life
         pending = Pending(
             account=account,
             ask=ask,
@@ -100,28 +110,39 @@ class PendingLogins:
             id=secrets.token_hex(8),
             ticket=secrets.token_urlsafe(24),
             ticket_until=now + self._ticket_life,
-            until=now + self._life,
-            started=self._clock.time(),
+            until=now + life,
+            started=started,
+            ends=started + life,
+            home=home,
         )
         self.drop_expired()
         with self._lock:
             crowd = list(self._by_state.values())
-            self._by_state[fingerprint(request.state.reveal())] = pending
+            self._by_state[fingerprint(request.state.reveal())] = self._open[pending.id] = pending
+            self._failed.pop(account.profile.name, None)
         for oldest in crowd[: max(0, len(crowd) + 1 - _MOST)]:
             self.close(oldest, LoginFailed("Too many sign-ins were under way at once.", code="crowded_out"))
         self._on_change(pending)
         return pending
 
     def all(self) -> list[Pending]:
-        """Those that are still waiting, oldest first."""
+        """Those that are not over, oldest first: no answer has come yet, or it is being looked at."""
         self.drop_expired()
         with self._lock:
-            return list(self._by_state.values())
+            return list(self._open.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is none. Only a look: it ends nothing, and takes no lock."""
+        return not self._open
 
     def of_ticket(self, ticket: str) -> Pending | None:
         """The one that *ticket* opens, while it does."""
+        self.drop_expired()
         now, wanted = self._clock.monotonic(), fingerprint(ticket)
-        for pending in self.all():
+        with self._lock:
+            waiting = list(self._by_state.values())
+        for pending in waiting:
             if hmac.compare_digest(fingerprint(pending.ticket), wanted) and now < pending.ticket_until:
                 return pending
         return None
@@ -131,6 +152,36 @@ class PendingLogins:
         self.drop_expired()
         with self._lock:
             return self._by_state.get(fingerprint(state))
+
+    def of_profile(self, name: str) -> Pending | None:
+        """The newest one of this profile that is not over."""
+        return next((one for one in reversed(self.all()) if one.account.profile.name == name), None)
+
+    def failure_of(self, name: str) -> Pending | None:
+        """The last one of this profile, if it failed, nobody wanted it to, and nobody has dismissed it."""
+        self.drop_expired()
+        with self._lock:
+            return self._failed.get(name)
+
+    def is_superseded(self, pending: Pending) -> bool:
+        """Whether a newer one of its profile goes on: how that one ends is what counts."""
+        newest = self.of_profile(pending.account.profile.name)
+        return newest is not None and newest.started > pending.started
+
+    def too_late(self, *, ticket: str = "", state: str = "") -> Pending | None:
+        """
+        The one that *ticket* or *state* belonged to, of those that have failed lately, or are not over.
+
+        With *state* only one that the provider's answer has not reached in time.
+        """
+        wanted = fingerprint(ticket or state)
+        with self._lock:
+            known = [*self._late, *self._open.values()]
+        for pending in known:
+            mark = fingerprint(pending.ticket if ticket else pending.request.state.reveal())
+            if hmac.compare_digest(mark, wanted) and (ticket or not pending.answered):
+                return pending
+        return None
 
     def bind(self, pending: Pending, cookie: str | None) -> str | None:
         """
@@ -149,11 +200,15 @@ class PendingLogins:
     def take(self, pending: Pending) -> bool:
         """Take it out, before its code is used. Only the first caller gets ``True``."""
         with self._lock:
-            return self._by_state.pop(fingerprint(pending.request.state.reveal()), None) is not None
+            taken = self._by_state.pop(fingerprint(pending.request.state.reveal()), None) is not None
+            pending.answered = pending.answered or taken
+            return taken
 
     def close(self, pending: Pending, result: Identity | NativeAuthError) -> None:
         """Let everybody who waits know how it ended. The first end counts."""
-        self.take(pending)
+        with self._lock:
+            self._by_state.pop(fingerprint(pending.request.state.reveal()), None)
+            self._open.pop(pending.id, None)
         try:
             if isinstance(result, NativeAuthError):
                 # Whoever waits may show it; the frames that it came through hold the code and the cookies.
@@ -163,15 +218,37 @@ class PendingLogins:
                 pending.outcome.set_result(result)
         except InvalidStateError:
             return  # cancelled, late and answered can be the same moment
+        name = pending.account.profile.name
+        counts = isinstance(result, NativeAuthError) and result.code != "cancelled" and not self.is_superseded(pending)
+        with self._lock:
+            if counts:
+                self._failed[name] = pending
+            if isinstance(result, NativeAuthError):
+                self._late = [*self._late[1 - _MOST :], pending]
+            else:
+                self._failed.pop(name, None)
         self._on_change(pending)
 
-    def cancel(self, pending_id: str) -> bool:
-        """End the sign-in with this id. Returns whether there was one."""
-        for pending in self.all():
-            if pending.id == pending_id:
-                self.close(pending, LoginFailed("The sign-in was cancelled.", code="cancelled"))
-                return True
-        return False
+    def cancel(self, pending_id: str) -> Pending | None:
+        """End the sign-in with this id, or forget that it failed. Returns it, if there was one."""
+        self.drop_expired()
+        with self._lock:
+            pending = self._open.get(pending_id)
+            failed = next((one for one in self._failed.values() if one.id == pending_id), None)
+            if failed is not None:
+                del self._failed[failed.account.profile.name]
+        if pending is not None:
+            self.close(pending, LoginFailed("The sign-in was cancelled.", code="cancelled"))
+        return pending or failed
+
+    def close_older(self, newer: Pending) -> None:
+        """*newer* takes the place of all that were begun before it for the same profile."""
+        with self._lock:
+            waiting = list(self._by_state.values())
+        older = waiting[: waiting.index(newer)] if newer in waiting else []
+        for pending in older:
+            if pending.account.profile.name == newer.account.profile.name:
+                self.close(pending, LoginFailed("Another sign-in took the place of this one.", code="cancelled"))
 
     def drop_expired(self) -> None:
         """End those that nobody has finished in time."""

@@ -7,10 +7,10 @@ A small file beside the vault. It holds nothing secret: whoever can read the fol
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from ._files import replace_file
 
 __all__ = ["Progress", "read_progress", "write_progress"]
 
@@ -42,12 +42,13 @@ def _path(folder: Path, profile: str) -> Path:
 
 
 def write_progress(folder: Path, profile: str, progress: Progress) -> None:
-    """Replace the file, all or nothing."""
-    temporary = folder / f"{profile}.status.{secrets.token_hex(4)}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - opened with the right mode
-        json.dump(asdict(progress), file)
-    temporary.replace(_path(folder, profile))
+    """
+    Replace the file, all or nothing.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    replace_file(str(_path(folder, profile)), json.dumps(asdict(progress)).encode("ascii"))
 
 
 def read_progress(folder: Path, profile: str) -> Progress | None:

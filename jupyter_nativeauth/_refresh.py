@@ -16,6 +16,7 @@ import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from ._current import SPACING
 from .errors import LoginRequired, NativeAuthError, ProviderError, ProviderUnavailable, StoreError
 
 if TYPE_CHECKING:
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     from ._tokens import AccessToken, Login
     from .vault import Vault
 
-__all__ = ["SPACING", "Refresher"]
+__all__ = ["Refresher"]
 
 _log = logging.getLogger("jupyter_nativeauth")
 
-SPACING = 5.0  # seconds between two renewals, whatever lifetime the provider names
 _LOCK_WAIT = 30.0  # seconds; two requests at the provider's slowest, and then some
 _LONGEST_PAUSE = 60.0
 

@@ -4,6 +4,7 @@ Runs in: everywhere. What is signed in, for people and programs to read. Nothing
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from .providers import PRESETS, issuer_of
 if TYPE_CHECKING:
     from ._account import Account
     from ._exchange import Clock
+    from ._tokens import Login
 
 __all__ = ["ProfileStatus", "status", "status_of"]
 
@@ -37,6 +39,8 @@ class ProfileStatus:
         scopes: What was granted.
         signed_in_at: Seconds since the epoch, or ``None``.
         expires_at: When the access token ends, in seconds since the epoch; ``None`` if the provider did not say.
+        ends_at: When the login itself ends, renewed or not, in seconds since the epoch; ``None`` if the provider did
+            not say.
         renews: Whether it is renewed by itself.
         key_source: ``keychain``, ``server``, ``process`` ...; empty if there is no key yet.
         key_label: The same, for people.
@@ -55,6 +59,7 @@ class ProfileStatus:
     scopes: tuple[str, ...] = ()
     signed_in_at: float | None = None
     expires_at: float | None = None
+    ends_at: float | None = None
     renews: bool = False
     key_source: str = ""
     key_label: str = ""
@@ -76,13 +81,18 @@ class ProfileStatus:
             if self.renews:
                 token += ", renewed by itself" if left > 0 else ", renewed with the next request"
             words += f"; access token: {token}"
+        if self.ends_at is not None:
+            left = self.ends_at - clock.time()
+            words += f"; login: {_span(left)} left" if left > 0 else "; login: over, sign in again"
         return words
 
 
 def _span(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 3600)} h"
+    if seconds < 129_600:
+        return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 3600)} h"
+    return f"{round(seconds / 86400)} days"
 
 
 def status() -> list[ProfileStatus]:
@@ -116,6 +126,8 @@ def status_of(account: Account, *, default: bool = False) -> ProfileStatus:
         key = account.key()
         facts |= {"key_source": key.source, "key_label": key.label} if key is not None else {}
         login = account.login()
+        if _is_over(account, login):
+            raise account.required("no_refresh_token")  # as the next request would find
     except LoginRequired as error:
         told: dict[str, Any] = {} if error.code == "signed_out" else {"message": str(error.args[0]), "hint": error.hint}
         return ProfileStatus(**facts, state=error.code, **told)
@@ -132,5 +144,11 @@ def status_of(account: Account, *, default: bool = False) -> ProfileStatus:
         scopes=login.scopes,
         signed_in_at=login.signed_in_at,
         expires_at=login.expires_at,
+        ends_at=login.ends_at,
         renews=login.refresh_token is not None,
     )
+
+
+def _is_over(account: Account, login: Login) -> bool:
+    never_renewed = login.refresh_token is None and login.expires_at is not None
+    return never_renewed and not account.before(login.expires_at or 0.0, math.inf)

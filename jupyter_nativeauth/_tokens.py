@@ -130,6 +130,7 @@ class Login:
     id_token: Secret | None
     keys: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     signed_in_at: float = 0.0
+    ends_at: float | None = None  # seconds since the epoch at which the refresh token ends, if the provider said so
     renewed_at: float = 0.0  # seconds since the epoch; 0 if it never was
 
     def to_record(self) -> Members:
@@ -172,5 +173,6 @@ class Login:
             id_token=secret("id_token"),
             keys=tuple(record["keys"]),
             signed_in_at=float(record["signed_in_at"]),
+            ends_at=None if record.get("ends_at") is None else float(record["ends_at"]),
             renewed_at=float(record.get("renewed_at", 0.0)),
         )

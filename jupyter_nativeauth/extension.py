@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -17,13 +18,14 @@ from jupyter_server.extension.application import ExtensionApp
 
 from ._accounts import Accounts, use_accounts
 from ._api import API_ROUTES
+from ._files import private_folder
 from ._handlers import ROUTES
 from ._host import Host
 from ._origin import is_loopback
 from ._pending import Pending
 from ._progress import Progress, write_progress
+from ._watch import SCHEMA, Watch, stamps
 from .errors import ConfigError, NativeAuthError
-from .vault import private_folder
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -50,7 +52,11 @@ class NativeAuthExtension(ExtensionApp):
         """What Jupyter Server calls before it starts."""
         self.accounts = Accounts(server=True)
         use_accounts(self.accounts)
-        self.host = Host(retry=True, on_change=self._tell_kernels)
+        self.host = Host(retry=True, on_change=self._tell)
+        events = self._server.event_logger
+        assert events is not None  # noqa: S101 - Jupyter Server makes it before it loads extensions
+        events.register_event_schema(SCHEMA)
+        self.watch = Watch(events, functools.partial(stamps, self.accounts), self.host.pending)
         self._agent: Any = None
         self._agent_path = ""
         self._listeners: list[Listener] = []
@@ -62,6 +68,10 @@ class NativeAuthExtension(ExtensionApp):
     def initialize_handlers(self) -> None:
         """What Jupyter Server calls to learn our routes."""
         self.handlers.extend([*ROUTES, *API_ROUTES])
+
+    async def _start_jupyter_server_extension(self, _: ServerApp) -> None:
+        """What Jupyter Server calls once its event loop runs."""
+        self.watch.start()
 
     @property
     def _server(self) -> ServerApp:
@@ -89,24 +99,27 @@ class NativeAuthExtension(ExtensionApp):
         except NativeAuthError:
             return {}
 
-    def _tell_kernels(self, pending: Pending) -> None:
+    def _tell(self, pending: Pending) -> None:
         """Called in whatever thread a sign-in begins or ends in."""
-        phase, error = "waiting", None
         if pending.outcome.done():
             self._close_ports_later()
-            error = pending.outcome.exception()
-            phase = "failed" if error else "signed_in"
+        error = pending.outcome.exception() if pending.outcome.done() else None
+        if error is None or not self.host.pending.is_superseded(pending):
+            self._tell_kernels(pending, error)
+        self.watch.nudge(pending.account.profile.name)
+
+    def _tell_kernels(self, pending: Pending, error: BaseException | None) -> None:
         progress = Progress(
             attempt=pending.id,
             server=self._agent_path,
-            phase=phase,
+            phase="failed" if error else "signed_in" if pending.outcome.done() else "waiting",
             started=pending.started,
-            until=pending.started + 600,
+            until=pending.ends,
             code=error.code if isinstance(error, NativeAuthError) else "",
             message=str(error.args[0]) if isinstance(error, NativeAuthError) else "",
             hint=error.hint if isinstance(error, NativeAuthError) else "",
         )
-        with contextlib.suppress(NativeAuthError, OSError):
+        with contextlib.suppress(NativeAuthError):
             write_progress(private_folder(self.accounts.folder), pending.account.profile.name, progress)
 
     def redirect_base(self, host: str, *, forwarded: bool, origin: str = "") -> str | None:
@@ -137,7 +150,7 @@ class NativeAuthExtension(ExtensionApp):
                 return f"{parts.scheme}://{literal}{port}{self._server.base_url}nativeauth/callback"
         return None
 
-    def begin(self, account: Account, ask: Ask, redirect_uri: str) -> Pending:
+    def begin(self, account: Account, ask: Ask, redirect_uri: str, home: str) -> Pending:
         """
         Begin a sign-in, on a port that the service knows.
 
@@ -145,7 +158,7 @@ class NativeAuthExtension(ExtensionApp):
             NativeAuthError: It cannot begin; what to do is in the message.
         """
         with self._port_in_use(account, redirect_uri) as uri:
-            return self.host.begin(account, ask, uri)
+            return self.host.begin(account, ask, uri, home)
 
     def leave_address(self, account: Account, redirect_uri: str) -> str | None:
         """Where the browser finishes a sign-out at the provider, coming back on a port that the service knows."""
@@ -204,8 +217,9 @@ class NativeAuthExtension(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """What Jupyter Server calls when it stops."""
+        await self.watch.stop()
         for pending in self.host.pending.all():
-            self.host.pending.cancel(pending.id)
+            await asyncio.to_thread(self.host.pending.cancel, pending.id)
         for name in ("JUPYTER_NATIVEAUTH_AGENT", "JUPYTER_NATIVEAUTH_BASE_URL"):
             os.environ.pop(name, None)
         await asyncio.to_thread(self._close_ports, at_once=True)

@@ -235,7 +235,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Profiles:
         return _loaded[1]
     # A file that was written just now may be written again within the same tick of its clock (2 s on some disks).
     settled = all(time.time_ns() - found.modified > 2 * 10**9 for found in stamps)
-    book = _read([found.path for found in stamps], place=only or _usual_place())
+    book = _read([found.path for found in stamps], place=paths[0] if only else _usual_place())
     _loaded = ((only, stamps), book) if settled else None
     return book
 

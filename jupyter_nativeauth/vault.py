@@ -13,19 +13,18 @@ import contextlib
 import json
 import os
 import secrets
-import stat
 import struct
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from ._files import replace_file
 from ._lock import FileLock, MemoryLock
-from ._tokens import Members
+from ._tokens import Login, Members
 from .errors import StoreError, VaultDamaged, VaultTooNew
 
-__all__ = ["Contents", "FileVault", "Header", "MemoryVault", "Vault", "private_folder", "sealed_with_other_keys"]
+__all__ = ["Contents", "FileVault", "Header", "MemoryVault", "Vault", "sealed_with_other_keys"]
 
 _HEAD = struct.Struct(">4sBB16sQ16s8s")
 _GENERATION = struct.Struct(">Q")
@@ -52,6 +51,18 @@ class Contents(NamedTuple):
 
     header: Header
     record: Members
+
+    def login(self) -> Login:
+        """
+        The login that the vault holds.
+
+        Raises:
+            VaultDamaged: It is something else, or a part of it is missing.
+        """
+        try:
+            return Login.from_record(self.record)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise VaultDamaged("The stored login is damaged: a part is missing.", hint="Sign in again.") from None
 
 
 class SealingKey(Protocol):
@@ -114,7 +125,7 @@ class FileVault:
     A vault on disk: ``<folder>/<profile>.<first 8 hex of the key id>.vault``, readable by its owner alone.
 
     Args:
-        folder: An existing private folder (:func:`private_folder`).
+        folder: An existing private folder (:func:`jupyter_nativeauth._files.private_folder`).
         profile: The profile's name.
         key: What seals the file.
     """
@@ -238,22 +249,7 @@ class FileVault:
         folder = Path(self.path).parent
         for stale in folder.glob(f"{Path(self.path).name}.*.tmp"):
             stale.unlink(missing_ok=True)  # of a process that was killed: we hold the write lock, so nobody is writing
-        temporary = f"{self.path}.{secrets.token_hex(6)}.tmp"
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-            with open(os.open(temporary, flags, 0o600), "wb") as file:  # noqa: PTH123
-                file.write(sealed)
-                file.flush()
-                os.fsync(file.fileno())
-            _rename(temporary, self.path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
-            raise StoreError(
-                f"Cannot write {self.path}: {error.strerror}.",
-                code="unwritable",
-                hint="The folder must be writable, with space left.",
-            ) from None
+        replace_file(self.path, sealed)
 
 
 class MemoryVault:
@@ -289,28 +285,6 @@ class MemoryVault:
         return False
 
 
-def private_folder(folder: Path) -> Path:
-    """
-    Make *folder* if needed, and make sure that only this person can use it.
-
-    Raises:
-        StoreError: It is a link, belongs to somebody else, or cannot be made.
-    """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        facts = folder.lstat()
-        if not stat.S_ISDIR(facts.st_mode):
-            raise StoreError(f"{folder} is not a folder.", code="folder", hint="Move it away.")
-        if sys.platform != "win32":
-            if facts.st_uid != os.getuid():
-                raise StoreError(f"{folder} belongs to another user.", code="folder", hint="Move it away.")
-            if facts.st_mode & 0o077:
-                folder.chmod(0o700)
-    except OSError as error:
-        raise StoreError(f"Cannot use the folder {folder}: {error.strerror}.", code="folder") from None
-    return folder
-
-
 def sealed_with_other_keys(folder: Path, profile: str, key: SealingKey | None) -> list[Header]:
     """Headers of this profile's vaults that *key* does not open, such as those of a server that has stopped."""
     found = []
@@ -335,22 +309,3 @@ def _read_head(head: bytes) -> Header | None:
         )
     words = source.rstrip(b"\0").decode("ascii", "replace")
     return Header(state == 1, words, generation, login_id.hex(), key_id)
-
-
-def _rename(temporary: str, path: str) -> None:
-    if sys.platform == "win32":
-        # A virus scanner or a reader may have the file open for a moment.
-        for pause in (0.01, 0.05, 0.1, 0.2, 0.5):
-            with contextlib.suppress(PermissionError):
-                os.replace(temporary, path)  # noqa: PTH105
-                return
-            time.sleep(pause)
-        os.replace(temporary, path)  # noqa: PTH105
-    else:
-        os.replace(temporary, path)  # noqa: PTH105
-        # The rename itself survives a power failure only once the folder is on disk too.
-        descriptor = os.open(os.path.dirname(path), os.O_RDONLY)  # noqa: PTH120
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Runs in: the tests. Kernels of this process itself; those of a Jupyter server are the ``lab`` fixture's."""
+"""Runs in: the tests. Kernels and a server of this process itself; those of a JupyterLab are the ``lab`` fixture's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import pytest
 
 from tests.canary import Canary
 from tests.jupyter.front_end import BareKernel
+from tests.jupyter.site import site
 from tests.person import Person
+
+__all__ = ["bare_kernel", "site"]
 
 
 @pytest.fixture

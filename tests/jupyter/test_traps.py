@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from types import CodeType
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import pytest
 from jupyter_server.base.handlers import JupyterHandler
@@ -19,88 +12,11 @@ from tornado.httpclient import HTTPResponse
 from jupyter_nativeauth._api import API_ROUTES
 from jupyter_nativeauth._handlers import ROUTES
 from jupyter_nativeauth._host import Host
-from jupyter_nativeauth._oauth import Ask
-from jupyter_nativeauth._pending import Pending
 from tests.canary import Canary
-from tests.faults import Faults
 from tests.hostile import Hostile
-from tests.http_browser import HttpBrowser
+from tests.jupyter.site import Site
 
 PUBLIC = ["callback", "callback/acme", "go/abc", "done/failed", "logout/callback"]
-
-
-@contextlib.asynccontextmanager
-async def new_threads(faults: Faults) -> AsyncIterator[None]:
-    """The work of one request is done in threads of its own, which are watched too."""
-    loop = asyncio.get_running_loop()
-    with faults.watching(), ThreadPoolExecutor(2) as pool:
-        loop.set_default_executor(pool)
-        try:
-            yield
-        finally:
-            loop.set_default_executor(ThreadPoolExecutor(4))
-
-
-class Site:
-    """A Jupyter server in this process, whose profile ``acme`` is the adversary's."""
-
-    def __init__(self, app: Any, client: Any, base_url: str, hostile: Hostile, canary: Canary) -> None:
-        self.extension = app.web_app.settings["nativeauth_extension"]
-        self.port = int(urlsplit(client.get_url("/")).port or 0)
-        self.base = f"{base_url}nativeauth/"
-        self.faults = Faults()
-        self._client, self._hostile, self._canary = client, hostile, canary
-
-    async def fetch(self, route: str, method: str = "GET", **options: Any) -> HTTPResponse:
-        if method in ("POST", "PUT", "PATCH"):
-            options.setdefault("body", "")
-        answer: HTTPResponse = await self._client.fetch(
-            f"{self.base}{route}",
-            method=method,
-            follow_redirects=False,
-            raise_error=False,
-            allow_nonstandard_methods=True,
-            **options,
-        )
-        self._canary.look("a page", answer.body or b"")
-        return answer
-
-    async def begin(self) -> tuple[Pending, str, dict[str, str]]:
-        """A sign-in that a browser has gone through: it, the query of the answer, and the browser's cookie."""
-        account = self.extension.accounts.get("acme")
-        uri = f"http://127.0.0.1:{self.port}{self.base}callback"
-        pending = await asyncio.to_thread(self.extension.host.begin, account, Ask(), uri)
-        went = await self.fetch(f"go/{pending.ticket}")
-        cookie = went.headers.get_list("Set-Cookie")[0].partition(";")[0]
-        hop = await asyncio.to_thread(HttpBrowser().request, "GET", went.headers["Location"])
-        return pending, urlsplit(hop.header("location") or "").query, {"Cookie": cookie}
-
-    async def watched(self, request: Callable[[], Awaitable[HTTPResponse]], *targets: CodeType) -> HTTPResponse:
-        """Make a request, during which *targets* fail."""
-        self.faults.targets = set(targets)
-        # Should what tells of a failure fail itself, then tornado logs the errors' texts, though not the address.
-        self.faults.text = self._canary.mint("code") if len(targets) == 1 else "broken"
-        async with new_threads(self.faults):
-            return await request()
-
-
-@pytest.fixture
-def site(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    hostile: Hostile,
-    canary: Canary,
-    request: pytest.FixtureRequest,
-    jp_base_url: str,
-) -> Site:
-    """See :class:`Site`."""
-    keys = {"issuer": hostile.issuer, "client_id": "cli", "api": ["https://api.example"], "key_source": "memory"}
-    file = tmp_path / "nativeauth.toml"
-    lines = [f"{name} = {json.dumps(value)}" for name, value in keys.items()]
-    file.write_text("[profiles.acme]\n" + "\n".join(lines))
-    monkeypatch.setenv("JUPYTER_NATIVEAUTH_CONFIG", str(file))
-    app = request.getfixturevalue("jp_serverapp")
-    return Site(app, request.getfixturevalue("http_server_client"), jp_base_url, hostile, canary)
 
 
 async def test_whatever_breaks_behind_the_callback(site: Site, hostile: Hostile, canary: Canary) -> None:

@@ -201,6 +201,26 @@ def test_a_token_that_cannot_be_renewed_is_used_to_its_end(tmp_path: Path, clock
     assert refuse(made, rejected=token).code == "no_refresh_token"
 
 
+@pytest.mark.parametrize(
+    ("members", "ends"),
+    [
+        ({"refresh_token_expires_in": 1800}, NOW + 100 + 1800),
+        ({"refresh_expires_in": 1800, "refresh_token": ...}, NOW + 100 + 1800),
+        ({"refresh_token": ...}, NOW + 7200),
+        ({}, None),
+        ({"refresh_expires_in": 0}, None),
+    ],
+)
+def test_the_end_of_the_login_moves_with_each_renewal(
+    tmp_path: Path, clock: Clock, keys: Keys, members: dict[str, Any], ends: float | None
+) -> None:
+    """What the service says last counts; left unsaid, a refresh token that stays keeps its time, a new one has none."""
+    made = signed_in(tmp_path, Desk(tokens(**members)), clock, keys, ends_at=NOW + 7200)
+    clock.advance(100)
+    made.access_token(rejected=made.access_token())
+    assert account(tmp_path, clock=clock, keys=keys).login().ends_at == ends
+
+
 def test_a_token_without_an_end_is_used_until_it_is_refused(tmp_path: Path, clock: Clock) -> None:
     """CNF-054: no ``expires_in`` means "until a 401", however long that takes."""
     desk = Desk(lambda form: tokens(expires_in=...))

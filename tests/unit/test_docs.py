@@ -28,6 +28,7 @@ from jupyter_nativeauth.magics import NativeAuthMagics
 from jupyter_nativeauth.profiles import Profile
 from jupyter_nativeauth.testing import signed_in
 from tests.isolation import Home
+from tests.kernel import sockets
 from tests.person import Person
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def test_the_first_lines_of_the_readme_run(person: Person) -> None:
     book: Any = nbformat.v4.new_notebook(  # type: ignore[no-untyped-call]
         cells=[nbformat.v4.new_code_cell(first)]  # type: ignore[no-untyped-call]
     )
-    NotebookClient(book, timeout=60).execute()
+    NotebookClient(book, timeout=60, config=sockets()).execute()
     said = "".join(output.get("text", "") for output in book.cells[0].outputs)
     assert "Hello, Ada Example\n" in said
     assert "Signed out of acme." in repr(book.cells[0].outputs)

@@ -60,7 +60,7 @@ def _many(count: int) -> dict[str, Any]:
 
 def test_the_least_that_is_an_answer() -> None:
     """CNF-054, CNF-060, LIB-016, NRM-103: an access token alone will do, its kind being a bearer token unless said."""
-    assert read({"access_token": ACCESS}) == Granted(Secret(ACCESS), None, None, None, None)
+    assert read({"access_token": ACCESS}) == Granted(Secret(ACCESS), None, None, None, None, None)
 
 
 def test_long_tokens() -> None:
@@ -153,6 +153,26 @@ def test_lifetimes(value: Any, seconds: float | None) -> None:
 def test_an_endless_lifetime(number: bytes) -> None:
     """TRP-16, LIB-019: a number that is too large for a number is not a lifetime."""
     assert read(b'{"access_token":"x","expires_in":' + number + b"}").expires_in is None
+
+
+@pytest.mark.parametrize(
+    ("members", "seconds"),
+    [
+        ({}, None),
+        ({"refresh_token_expires_in": 1800}, 1800.0),
+        ({"refresh_expires_in": "1800"}, 1800.0),
+        ({"refresh_token_expires_in": 60, "refresh_expires_in": 1800}, 60.0),
+        ({"refresh_expires_in": 0}, None),  # Keycloak's offline tokens
+        ({"refresh_token_expires_in": 0, "refresh_expires_in": 1800}, 1800.0),
+        ({"refresh_token_expires_in": -1}, None),
+        ({"refresh_token_expires_in": True}, None),
+        ({"refresh_expires_in": "never"}, None),
+        ({"refresh_expires_in": 10**30}, 2**31 - 1),
+    ],
+)
+def test_how_long_the_login_lasts(members: dict[str, Any], seconds: float | None) -> None:
+    """By either name; zero and nonsense mean "did not say", since a login that never ends must not look over."""
+    assert read({**GOOD, **members}).refresh_expires_in == seconds
 
 
 def test_the_moment_of_expiry_is_ours_to_compute() -> None:

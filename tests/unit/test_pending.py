@@ -25,12 +25,14 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.clock = Clock(1_000_000.0)
-        self.account = samples.account(folder)
+        self.folder = folder
+        self.account = samples.account(folder, timeout=3600)
         self.told: list[tuple[str, str]] = []
         self.logins = PendingLogins(ticket_life=60, on_change=self._note, clock=self.clock)
 
-    def begin(self) -> Pending:
-        return self.logins.add(self.account, Ask(), samples.request())
+    def begin(self, **profile: Any) -> Pending:
+        account = samples.account(self.folder, **profile) if profile else self.account
+        return self.logins.add(account, Ask(), samples.request())
 
     def _note(self, pending: Pending) -> None:
         self.logins.all()  # whoever is told may look: no lock is held
@@ -145,6 +147,19 @@ def test_ten_minutes_at_most(place: Place) -> None:
         assert code(late) == "timeout"
 
 
+def test_as_long_as_the_profile_says(place: Place) -> None:
+    """``timeout`` is how long a person is waited for; what is told to people is the same moment."""
+    pending = place.begin(timeout=5)
+    assert pending.ends == pending.started + 5
+    place.clock.advance(4.9)
+    assert code(pending) == "waiting"
+    place.clock.advance(0.1)
+    place.logins.drop_expired()
+    assert code(pending) == "timeout"
+    longest = place.begin()
+    assert longest.ends == longest.started + 600
+
+
 def test_a_clock_that_is_set_does_not_end_it(place: Place) -> None:
     """FLT-031, FLT-034: somebody who corrects the time neither ends a sign-in nor keeps it for ever."""
     pending = place.begin()
@@ -195,8 +210,19 @@ def test_it_is_taken_once(place: Place) -> None:
     assert sorted(crowd(lambda: place.logins.take(pending))) == [False] * (CROWD - 1) + [True]
     assert place.logins.of_state(pending.request.state.reveal()) is None
     assert place.logins.of_ticket(pending.ticket) is None
-    assert place.logins.all() == []
+    assert place.logins.too_late(state=pending.request.state.reveal()) is None
     assert code(pending) == "waiting"
+
+
+def test_it_goes_on_until_its_answer_has_been_looked_at(place: Place) -> None:
+    """Its code is being redeemed: it can still be seen and cancelled, and its time is not over any more."""
+    pending = place.begin()
+    place.logins.take(pending)
+    place.clock.advance(601)
+    assert place.logins.all() == [pending]
+    assert place.logins.of_profile("acme") is pending
+    assert place.logins.cancel(pending.id) is pending
+    assert (place.logins.all(), code(pending)) == ([], "cancelled")
 
 
 def test_it_ends_once(place: Place) -> None:
@@ -243,3 +269,79 @@ def test_whoever_watches_is_told_of_each_change(place: Place) -> None:
     assert [entry for entry in place.told if entry[0] == pendings[1].id][1:] == [(pendings[1].id, "cancelled")]
     assert {entry for entry in place.told if entry[1] == "timeout"} == {(one.id, "timeout") for one in pendings[2:]}
     assert len(place.told) == 34
+
+
+# ---- one after the other -------------------------------------------------------------------------------------------
+
+
+def fail(place: Place, pending: Pending, code: str = "access_denied") -> None:
+    place.logins.close(pending, LoginFailed("No.", code=code))
+
+
+def test_how_the_last_one_failed(place: Place) -> None:
+    """Of each profile the last one, until the next begins, somebody signs in, or it is dismissed by its id."""
+    one, other = place.begin(), place.logins.add(samples.account(place.folder), Ask(), samples.request())
+    assert place.logins.failure_of("acme") is None
+    fail(place, other)
+    assert place.logins.failure_of("acme") is other
+    fail(place, one)
+    assert place.logins.failure_of("acme") is one
+    assert place.logins.cancel("nonsense") is None
+    assert place.logins.cancel(one.id) is one
+    assert place.logins.failure_of("acme") is None
+    assert place.logins.cancel(one.id) is None
+    fail(place, place.begin())
+    place.begin()
+    assert place.logins.failure_of("acme") is None
+    fail(place, place.begin())
+    pending = place.begin()
+    place.logins.take(pending)
+    place.logins.close(pending, samples.login().identity)
+    assert place.logins.failure_of("acme") is None
+
+
+def test_cancelled_is_not_failed(place: Place) -> None:
+    """Somebody wanted it to end."""
+    place.logins.cancel(place.begin().id)
+    assert place.logins.failure_of("acme") is None
+
+
+def test_an_older_one_does_not_count(place: Place) -> None:
+    """While a newer one of the same profile goes on, nobody is told that all is lost."""
+    older = place.begin()
+    place.clock.advance(1)
+    newer = place.begin()
+    fail(place, older, "timeout")
+    assert place.logins.failure_of("acme") is None
+    assert place.logins.is_superseded(older)
+    assert not place.logins.is_superseded(newer)
+    assert place.logins.of_profile("acme") is newer
+
+
+def test_a_newer_one_takes_the_place_of_the_older(place: Place) -> None:
+    """Those of the same profile that were begun before it; of two that do this at once one is left."""
+    other = samples.Account(samples.profile("other"), place.account._keys, place.folder)
+    apart = place.logins.add(other, Ask(), samples.request())
+    one, two, three = place.begin(), place.begin(), place.begin()
+    place.logins.close_older(two)
+    assert [code(pending) for pending in (apart, one, two, three)] == ["waiting", "cancelled", "waiting", "waiting"]
+    place.logins.close_older(one)
+    place.logins.close_older(three)
+    assert [code(pending) for pending in (apart, two, three)] == ["waiting", "cancelled", "waiting"]
+
+
+def test_what_is_over_is_known_for_a_while(place: Place) -> None:
+    """By its ticket, and by its state unless the provider has answered; those that have signed in are forgotten."""
+    late, answered, fine = place.begin(), place.begin(), place.begin()
+    for pending in (answered, fine):
+        place.logins.take(pending)
+    fail(place, late, "timeout")
+    fail(place, answered)
+    place.logins.close(fine, samples.login().identity)
+    tickets = [place.logins.too_late(ticket=pending.ticket) for pending in (late, answered, fine)]
+    states = [place.logins.too_late(state=pending.request.state.reveal()) for pending in (late, answered, fine)]
+    assert (tickets, states) == ([late, answered, None], [late, None, None])
+    assert place.logins.too_late() is None
+    for _ in range(16):
+        fail(place, place.begin())
+    assert place.logins.too_late(ticket=late.ticket) is None

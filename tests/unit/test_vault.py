@@ -21,9 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import StoreError, VaultDamaged, VaultTooNew
+from jupyter_nativeauth._files import private_folder
 from jupyter_nativeauth.keys import Key
 from jupyter_nativeauth.testing import VaultContract
-from jupyter_nativeauth.vault import FileVault, MemoryVault, Vault, private_folder, sealed_with_other_keys
+from jupyter_nativeauth.vault import FileVault, MemoryVault, Vault, sealed_with_other_keys
 from tests import samples
 from tests.canary import Canary
 from tests.isolation import Home

@@ -1,0 +1,135 @@
+"""
+Runs in: the Jupyter server. What all of its routes share: they log nothing, and know how the browser gets back here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from jupyter_server.base.handlers import JupyterHandler
+from tornado import web
+
+from ._attempt import login_link
+from ._logout import LogoutReport, sign_out
+from ._pages import Page, answer, done_page
+from .errors import ConfigError, NativeAuthError
+
+if TYPE_CHECKING:
+    from ._account import Account
+    from ._oauth import Ask
+    from ._pending import Pending
+    from .extension import NativeAuthExtension
+
+__all__ = ["Quiet"]
+
+
+class Quiet(JupyterHandler):
+    """What all of our handlers share."""
+
+    auth_resource = "nativeauth"
+    methods: tuple[str, ...] = ("GET",)
+
+    @property
+    def extension(self) -> NativeAuthExtension:
+        return cast("NativeAuthExtension", self.settings["nativeauth_extension"])
+
+    async def prepare(self, **options: Any) -> Awaitable[None] | None:  # type: ignore[override]
+        if self.request.method not in self.methods:
+            # Before Jupyter's own checks: those log the whole address of what they refuse.
+            self.set_status(405)
+            self.set_header("Allow", ", ".join(self.methods))
+            self.write_error(405)
+            return None
+        return await super().prepare(**options)
+
+    def log_exception(self, typ: Any, value: Any, *_: Any) -> None:
+        if not isinstance(value, web.HTTPError):
+            self.log.error("%s in %s", getattr(typ, "__name__", "error"), type(self).__name__)
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        answer(self, Page(status_code, done_page("unknown" if status_code < 500 else "failed").body))
+
+    def compute_etag(self) -> None:
+        """None: nothing here is to be kept."""
+
+    @staticmethod
+    async def work(task: Callable[[], Any]) -> Any:
+        """Run *task* in a thread: it may talk to the provider or the keychain."""
+        return await asyncio.get_running_loop().run_in_executor(None, task)
+
+    @property
+    def _base(self) -> str:
+        return f"{self.base_url}nativeauth/"
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the browser says that another site sent it. Jupyter's own check may be switched off."""
+        return self.request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether a proxy says that it stands between."""
+        return any(name.lower().startswith(("forwarded", "x-forwarded-")) for name in self.request.headers)
+
+    @property
+    def origin(self) -> str:
+        """The origin of the page that posts, by the browser's own word; empty if it says none."""
+        return str(self.request.headers.get("Origin", "")) if self.request.method == "POST" else ""
+
+    def home(self, account: Account, ask: Ask) -> str:
+        """Our page that begins the same sign-in anew, under the name by which this browser has reached Jupyter."""
+        origin = self.origin if self.origin.startswith(("http://", "https://")) else ""
+        here = origin or f"{self.request.protocol}://{self.request.host}"
+        return here + login_link(account.profile.name, ask, {"JUPYTER_NATIVEAUTH_BASE_URL": self.base_url})
+
+    async def begin(self, account: Account, ask: Ask) -> Pending:
+        """
+        Begin a sign-in for this browser.
+
+        Raises:
+            NativeAuthError: It cannot begin; what to do is in the message.
+        """
+        uri, home = self.redirect_uri(account), self.home(account, ask)
+        pending: Pending = await self.work(functools.partial(self.extension.begin, account, ask, uri, home))
+        return pending
+
+    async def sign_out(self, account: Account) -> tuple[LogoutReport, str | None]:
+        """
+        Sign out, also of what was signed out in a kernel and is still to be ended at the service.
+
+        Returns:
+            What was achieved, and the page that ends the service's own session, if the browser can get back from it.
+
+        Raises:
+            NativeAuthError: The login here could not be ended; it still stands.
+        """
+        report, link = await self.work(functools.partial(sign_out, account)), None
+        if report.local:
+            # Without a way back for the browser it is over here all the same.
+            with contextlib.suppress(NativeAuthError):
+                task = functools.partial(self.extension.leave_address, account, self.redirect_uri(account))
+                link = await self.work(task)
+        self.extension.watch.nudge(account.profile.name)
+        return report, link
+
+    def redirect_uri(self, account: Account) -> str:
+        """
+        Raises:
+            ConfigError: The browser is not on this machine, and nothing says how it gets back here.
+        """
+        profile = account.profile
+        if profile.redirect_uri:
+            return str(profile.redirect_uri)
+        uri = self.extension.redirect_base(self.request.host, forwarded=self.is_forwarded, origin=self.origin)
+        if uri is None:
+            raise ConfigError(
+                "The browser is not on this machine, so the service cannot send it back here by itself.",
+                code="no_redirect_uri",
+                hint=f'Add redirect_uri = "<address of this Jupyter>{self._base}callback" to the profile '
+                f"{profile.name!r} in nativeauth.toml, and register the same at the service.",
+            )
+        return f"{uri}/{profile.name}" if profile.redirect_path == "profile" else uri
