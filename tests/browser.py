@@ -13,6 +13,7 @@ Example:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,7 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    WebSocket,
+    expect,
+    sync_playwright,
+)
 
 from tests.canary import Canary
 from tests.isolation import Home
@@ -37,8 +47,17 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
+SESSION_STORAGE = """() => {
+    try {
+        const names = Array.from({ length: sessionStorage.length }, (_, number) => sessionStorage.key(number));
+        return JSON.stringify(names.map(name => [name, sessionStorage.getItem(name)]));
+    } catch {
+        return '';  // about:blank has none
+    }
+}"""
 SLOW = 60_000
 """Milliseconds to wait for what must come. JupyterLab needs four seconds, on a busy machine five times that."""
+expect.set_options(timeout=SLOW / 2)
 
 
 @dataclass(frozen=True)
@@ -61,21 +80,30 @@ class Chromium:
         console: What pages wrote to their consoles.
     """
 
-    def __init__(self, context: BrowserContext) -> None:
+    def __init__(self, context: BrowserContext, canary: Canary) -> None:
         self.context = context
+        self._canary = canary
+        self._unread: set[Request] = set()
         self.page = context.pages[0]
         self.navigations: list[Navigation] = []
         self.console: list[str] = []
         context.set_default_timeout(SLOW)
         context.on("request", self._note_request)
         context.on("console", self._note_console)
+        context.on("requestfinished", self._sweep_answer)
+        context.on("page", self._watch)
+        self._watch(self.page)
 
     def open_lab(self, lab: Lab, path: str = "", *, host: str = "127.0.0.1", page: Page | None = None) -> Page:
         """Open JupyterLab at *path* (``"tree/demo.ipynb"``) and wait until it can be used."""
         page = page or self.page
         page.goto(lab.lab_url(path, host=host))
+        return self.ready(page)
+
+    def ready(self, page: Page) -> Page:
+        """Wait until the JupyterLab in this tab can be used."""
         page.wait_for_selector("#jupyterlab-splash", state="detached")
-        page.wait_for_function("() => window.jupyterapp && window.jupyterapp.restored")
+        page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)")
         return page
 
     def wait_for_kernel(self, page: Page) -> None:
@@ -102,6 +130,35 @@ class Chromium:
         page.get_by_role("button", name="Sign in").click()
         page.get_by_role("button", name="Allow" if allow else "Deny").click()
 
+    def sweep(self) -> None:
+        """Look for secrets in all that a script of an open page could get hold of."""
+        while self._unread:
+            self.context.pages[0].wait_for_timeout(10)
+        for page in self.context.pages:
+            self._canary.look("a page in the browser", page.content())
+            self._canary.look("a page's session storage", page.evaluate(SESSION_STORAGE))
+        self._canary.look("the browser's cookies and storage", self.context.storage_state(indexed_db=True))
+        self._canary.look("the browser's console", "\n".join(self.console))
+
+    def _watch(self, page: Page) -> None:
+        page.on("websocket", self._watch_socket)
+
+    def _watch_socket(self, socket: WebSocket) -> None:
+        for event in ("framereceived", "framesent"):
+            socket.on(event, lambda message: self._canary.look("a page's websocket", message))
+
+    def _sweep_answer(self, request: Request) -> None:
+        # What a script may read: the bodies of documents, and of what it asked for. Redirects are out of its sight.
+        if request.resource_type not in ("document", "fetch", "xhr"):
+            return
+        self._unread.add(request)
+        with contextlib.suppress(Error):  # redirects have no body, nor has a tab that is closed
+            if (answer := request.response()) is not None:
+                if request.resource_type != "document":
+                    self._canary.look("an address that a page asked for", f"{request.url} {answer.all_headers()}")
+                self._canary.look("an answer that a page got", answer.body())
+        self._unread.discard(request)
+
     def _note_request(self, request: Request) -> None:
         if request.is_navigation_request():
             self.navigations.append(Navigation(request.method, request.url, request.headers.get("referer")))
@@ -120,7 +177,7 @@ def executable() -> str:
 
 @pytest.fixture
 def chromium(home: Home, canary: Canary) -> Iterator[Chromium]:
-    """A Chromium window; see :class:`Chromium`. What its pages show and write to the console is swept."""
+    """A Chromium window; see :class:`Chromium`. What its pages show, keep, write, ask for and get is swept."""
     profile: Path = home.folder / "chromium"
     canary.spare(profile)  # the history in there is the browser's own, with every address that it was sent to
     with sync_playwright() as playwright:
@@ -133,11 +190,9 @@ def chromium(home: Home, canary: Canary) -> Iterator[Chromium]:
             ignore_default_args=["--disable-popup-blocking"],
             args=FLAGS,
         )
-        window = Chromium(context)
+        window = Chromium(context, canary)
         try:
             yield window
-            for page in context.pages:
-                canary.look("a page in the browser", page.content())
+            window.sweep()
         finally:
             context.close()
-    canary.look("the browser's console", "\n".join(window.console))

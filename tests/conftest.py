@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.kernel import TRANSPORT
+
+if TYPE_CHECKING:
+    from tests.isolation import Home
 
 # A shell that starts this in the background lets it ignore Ctrl-C, and so would every process that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -34,5 +40,12 @@ def jp_server_config() -> dict[str, Any]:
             "jpserver_extensions": {"jupyter_nativeauth": True},
             "allow_unauthenticated_access": False,
             "log_level": "DEBUG",
-        }
+        },
+        "KernelManager": {"transport": TRANSPORT},
     }
+
+
+@pytest.fixture
+def jp_runtime_dir(home: Home) -> Path:
+    """Where that server's kernels have their sockets: pytest's own folder has too long a name for them."""
+    return home.jupyter_runtime

@@ -25,7 +25,7 @@ import pytest
 
 from tests.canary import Canary
 from tests.isolation import Home
-from tests.kernel import Kernel
+from tests.kernel import TRANSPORT, Kernel
 
 READY = 60.0
 """Seconds; a machine with two busy cores needs about five."""
@@ -67,6 +67,7 @@ class Lab:
         self._extension = extension
         self._config = config or {}
         self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
         self._kernels: list[Kernel] = []
 
     def __enter__(self) -> Self:
@@ -76,7 +77,8 @@ class Lab:
                 "allow_root": True,
                 "base_url": self.base_url,
                 "ip": "127.0.0.1",
-                "port": 0,
+                "port": self.port,
+                "port_retries": 0,
                 "open_browser": False,
                 "root_dir": str(self.root),
                 "log_level": "DEBUG",
@@ -84,6 +86,7 @@ class Lab:
                 "jpserver_extensions": {"jupyter_nativeauth": self._extension},
             },
             "IdentityProvider": {"token": self.token},
+            "KernelManager": {"transport": TRANSPORT},
             "LabApp": {"expose_app_in_browser": True},  # window.jupyterapp, for Playwright
             "LanguageServerManager": {"autodetect": False},
         }
@@ -94,7 +97,7 @@ class Lab:
         file = self.home.folder / f"{self.log.stem}.json"
         file.write_text(json.dumps(settings), encoding="utf-8")
         env = {**os.environ, **self._env, "PYTHONUNBUFFERED": "1"}
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterlab", f"--config={file}"],
                 cwd=self.root,
@@ -135,6 +138,11 @@ class Lab:
         psutil.wait_procs(alive, timeout=5)
         self._process = None
 
+    def restart(self) -> None:
+        """End it and start it again, at the same address and with the same token."""
+        self.stop()
+        self.__enter__()
+
     @property
     def pid(self) -> int:
         assert self._process is not None
@@ -159,7 +167,7 @@ class Lab:
         with self.http() as http:
             answer = http.post("api/kernels", json={"name": name, "env": dict(env or {})})
             answer.raise_for_status()
-        kernel = Kernel(self.url, self.token, answer.json()["id"], self.home.data / "runtime")
+        kernel = Kernel(self.url, self.token, answer.json()["id"], self.home.jupyter_runtime)
         self._kernels.append(kernel)
         return kernel
 
@@ -184,7 +192,7 @@ class Lab:
 
     def _await_info(self) -> dict[str, Any]:
         # Port 0 leaves the choice to the system; the server tells us in this file.
-        file = self.home.data / "runtime" / f"jpserver-{self.pid}.json"
+        file = self.home.jupyter_runtime / f"jpserver-{self.pid}.json"
         found: dict[str, Any] = {}
 
         def read() -> bool:

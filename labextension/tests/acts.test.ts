@@ -1,0 +1,265 @@
+import { describe, expect, it } from 'vitest';
+
+import { Desk, ownTime, pass } from './desk';
+import { sample, SAMPLES } from './wire';
+
+ownTime();
+
+const REFUSAL = { code: 'provider_unavailable', message: 'The service is down.', hint: 'Later.' };
+const DENIED = { id: 'id1', code: 'access_denied', message: 'Somebody said no.', hint: '' };
+const OUT = sample('out', { profile: 'acme', ends_session: true });
+const IN = sample('acme');
+
+describe('a sign-in', () => {
+  it('opens its tab in the click itself: later ones are blocked', async () => {
+    const desk = await Desk.open(OUT);
+    const done = desk.model.signIn('acme');
+    expect(desk.tabs).toEqual(['blank']);
+    expect(desk.card().busy).toBe('sign-in');
+    await done;
+    expect(desk.tabs).toEqual([`${SAMPLES.login.url}1`]);
+    expect(desk.card()).toMatchObject({ busy: null, pending: { id: 'id1' }, problem: null });
+  });
+
+  it('is seen at once, even if the server cannot be asked again', async () => {
+    const desk = await Desk.open(OUT);
+    desk.model.changed.connect(() => (desk.server.isDown = desk.card().pending !== null));
+    await desk.model.signIn('acme');
+    expect(desk.model.problem?.code).toBe('offline');
+    expect(desk.card()).toMatchObject({ pending: { id: 'id1' }, problem: null });
+  });
+
+  it('takes away what was said of the one before, in the click', async () => {
+    const desk = await Desk.open(sample('denied', { profile: 'acme' }));
+    const release = desk.server.hold('POST');
+    const done = desk.model.signIn('acme');
+    expect(desk.card()).toMatchObject({ busy: 'sign-in', problem: null });
+    release();
+    await done;
+    expect(desk.card().problem).toBeNull();
+  });
+
+  it('offers the link as long as it is pending, whether or not there is a tab', async () => {
+    const desk = await Desk.open(OUT);
+    desk.blocksPopups = true;
+    await desk.model.signIn('acme');
+    const link = `${SAMPLES.login.url}1`;
+    expect(desk.card()).toMatchObject({ link, linkIsForSignOut: false });
+    await desk.model.refresh();
+    expect(desk.card().link).toBe(link);
+    desk.server.finish('acme');
+    await desk.model.refresh();
+    expect(desk.card()).toMatchObject({ state: 'signed_in', link: null });
+  });
+
+  it('that another one has replaced has no link any more', async () => {
+    const desk = await Desk.open(OUT);
+    await desk.model.signIn('acme');
+    desk.server.change('acme', { pending: { id: 'another', until: desk.model.now() + 300 } });
+    await desk.model.refresh();
+    expect(desk.card()).toMatchObject({ pending: { id: 'another' }, link: null });
+  });
+
+  it('is seen after a reload of the page, and can be cancelled', async () => {
+    const desk = await Desk.open(sample('waiting', { profile: 'acme' }));
+    expect(desk.card()).toMatchObject({ busy: null, link: null, problem: null });
+    const { id } = desk.card().pending!;
+    await desk.model.cancel('acme');
+    expect(desk.server.requests).toEqual([`DELETE login/${id}`, 'GET profiles']);
+    expect(desk.card()).toMatchObject({ pending: null, problem: null });
+  });
+
+  it('that the server refuses closes its tab, and says why until it is dismissed', async () => {
+    const desk = await Desk.open(OUT);
+    desk.server.refusal = REFUSAL;
+    await desk.model.signIn('acme');
+    expect(desk.tabs).toEqual(['closed']);
+    await desk.model.refresh();
+    expect(desk.card()).toMatchObject({ busy: null, pending: null, link: null, problem: REFUSAL });
+    desk.server.refusal = null;
+    await desk.model.dismiss('acme');
+    expect(desk.card().problem).toBeNull();
+  });
+
+  it('cannot start when the server is gone, and says so in the card', async () => {
+    const desk = await Desk.open(OUT);
+    desk.server.isDown = true;
+    await desk.model.signIn('acme');
+    expect(desk.tabs).toEqual(['closed']);
+    expect(desk.card().problem?.code).toBe('offline');
+  });
+
+  it('that failed at the service is shown until it is dismissed, after a reload too', async () => {
+    const desk = await Desk.open(OUT);
+    await desk.model.signIn('acme');
+    desk.server.fail('acme', DENIED);
+    await desk.model.refresh();
+    expect(desk.card()).toMatchObject({ problem: DENIED, link: null });
+    await desk.model.dismiss('acme');
+    expect(desk.server.requests).toContain('DELETE login/id1');
+    expect(desk.card()).toMatchObject({ problem: null, failed: null });
+
+    expect((await Desk.open(sample('denied'))).card('denied').problem?.code).toBe('access_denied');
+  });
+
+  it('is one at a time: a second click while the first is not answered does nothing', async () => {
+    const desk = await Desk.open(OUT);
+    const release = desk.server.hold('POST');
+    const both = [desk.model.signIn('acme'), desk.model.signIn('acme'), desk.model.signOut('acme')];
+    release();
+    await Promise.all(both);
+    expect(desk.tabs).toHaveLength(1);
+    expect(desk.server.requests).toEqual(['POST login acme', 'GET profiles']);
+  });
+
+  it('with another account says so to the server, and leaves the login as it is meanwhile', async () => {
+    const desk = await Desk.open(IN);
+    await desk.model.signIn('acme', { switch: true });
+    expect(desk.server.requests[0]).toBe('POST login acme switch');
+    expect(desk.card()).toMatchObject({ state: 'signed_in', pending: { id: 'id1' } });
+  });
+
+  it('is not undone by a list that was made before it', async () => {
+    const desk = await Desk.open(OUT);
+    const release = desk.server.hold('GET');
+    const all = [desk.model.refresh(), desk.model.signIn('acme')];
+    await pass(1);
+    expect(desk.card().pending?.id).toBe('id1');
+    const seen: unknown[] = [];
+    desk.model.changed.connect(() => seen.push(desk.card().pending?.id));
+    release();
+    await Promise.all(all);
+    expect(seen).toEqual(['id1']);
+  });
+});
+
+describe('cancelling', () => {
+  it('tells the server, and takes away the wait and its link', async () => {
+    const desk = await Desk.open(OUT);
+    await desk.model.signIn('acme');
+    await desk.model.cancel('acme');
+    expect(desk.server.requests).toContain('DELETE login/id1');
+    expect(desk.card()).toMatchObject({ pending: null, link: null, problem: null, busy: null });
+  });
+
+  it('is seen at once, even if the server cannot be asked again', async () => {
+    const desk = await Desk.open(OUT);
+    await desk.model.signIn('acme');
+    desk.model.changed.connect(() => (desk.server.isDown = desk.card().pending === null));
+    await desk.model.cancel('acme');
+    expect(desk.model.problem?.code).toBe('offline');
+    expect(desk.card()).toMatchObject({ pending: null, problem: null });
+  });
+
+  it('that does not reach the server leaves the wait and its link', async () => {
+    const desk = await Desk.open(OUT);
+    await desk.model.signIn('acme');
+    desk.server.isDown = true;
+    await desk.model.cancel('acme');
+    expect(desk.card()).toMatchObject({ pending: { id: 'id1' }, problem: { code: 'offline' } });
+    expect(desk.card().link).not.toBeNull();
+  });
+});
+
+describe('a sign-out', () => {
+  it('sends the tab of its click to the page that ends the session at the service', async () => {
+    const desk = await Desk.open(IN);
+    const done = desk.model.signOut('acme');
+    expect(desk.tabs).toEqual(['blank']);
+    await done;
+    expect(desk.tabs).toEqual([SAMPLES.logout.url]);
+    const { message } = SAMPLES.logout;
+    expect(desk.card()).toMatchObject({ state: 'signed_out', note: message, link: null });
+  });
+
+  it('opens no tab if the service has no such page', async () => {
+    const desk = await Desk.open({ ...IN, ends_session: false });
+    await desk.model.signOut('acme');
+    expect(desk.tabs).toEqual([]);
+    expect(desk.card()).toMatchObject({ state: 'signed_out', link: null });
+  });
+
+  it('closes its tab if there turns out to be nothing to end', async () => {
+    const desk = await Desk.open(IN);
+    desk.server.change('acme', { ends_session: false });
+    await desk.model.signOut('acme');
+    expect(desk.tabs).toEqual(['closed']);
+  });
+
+  it('whose tab was blocked offers a link instead, until it is dismissed', async () => {
+    const desk = await Desk.open(IN);
+    desk.blocksPopups = true;
+    await desk.model.signOut('acme');
+    expect(desk.card()).toMatchObject({ link: SAMPLES.logout.url, linkIsForSignOut: true });
+    await desk.model.dismiss('acme');
+    expect(desk.card()).toMatchObject({ link: null, linkIsForSignOut: false, note: '' });
+  });
+
+  it('is seen at once, even if the server cannot be asked again', async () => {
+    const desk = await Desk.open(IN);
+    desk.model.changed.connect(() => (desk.server.isDown = desk.card().state === 'signed_out'));
+    await desk.model.signOut('acme');
+    expect(desk.model.problem?.code).toBe('offline');
+    expect(desk.card()).toMatchObject({ state: 'signed_out', problem: null });
+  });
+
+  it('that fails closes its tab, leaves the login, and says why', async () => {
+    const desk = await Desk.open(IN);
+    desk.server.refusal = REFUSAL;
+    await desk.model.signOut('acme');
+    expect(desk.tabs).toEqual(['closed']);
+    expect(desk.card()).toMatchObject({ state: 'signed_in', problem: REFUSAL, note: '' });
+  });
+
+  it('leaves no word behind when somebody wants to sign in again', async () => {
+    const desk = await Desk.open(IN);
+    desk.blocksPopups = true;
+    await desk.model.signOut('acme');
+    desk.server.refusal = REFUSAL;
+    await desk.model.signIn('acme');
+    expect(desk.card()).toMatchObject({ note: '', link: null });
+  });
+
+  it('leaves no word behind when somebody has signed in again, wherever', async () => {
+    const desk = await Desk.open(IN);
+    desk.blocksPopups = true;
+    await desk.model.signOut('acme');
+    desk.server.finish('acme');
+    await desk.model.refresh();
+    expect(desk.card()).toMatchObject({ state: 'signed_in', note: '', link: null });
+  });
+});
+
+describe('trying again', () => {
+  it('does what has failed, in a tab of its own', async () => {
+    for (const act of ['signIn', 'signOut'] as const) {
+      const desk = await Desk.open(IN);
+      desk.server.refusal = REFUSAL;
+      await desk.model[act]('acme');
+      desk.server.refusal = null;
+      const done = desk.model.retry('acme');
+      expect(desk.tabs).toEqual(['closed', 'blank']);
+      await done;
+      const route = act === 'signIn' ? 'POST login acme' : 'POST logout acme';
+      expect(desk.server.requests.filter((request) => request === route)).toHaveLength(2);
+      expect(desk.card().problem).toBeNull();
+    }
+  });
+
+  it('asks for another account again, if that is what failed', async () => {
+    const desk = await Desk.open(IN);
+    await desk.model.signIn('acme', { switch: true });
+    desk.server.fail('acme', DENIED);
+    await desk.model.refresh();
+    await desk.model.retry('acme');
+    const logins = desk.server.requests.filter((request) => request.startsWith('POST'));
+    expect(logins).toEqual(['POST login acme switch', 'POST login acme switch']);
+  });
+
+  it('is an ordinary sign-in where nobody is signed in', async () => {
+    const desk = await Desk.open(sample('denied'));
+    await desk.model.retry('denied');
+    expect(desk.server.requests[0]).toBe('POST login denied');
+    expect(desk.card('denied').problem).toBeNull();
+  });
+});

@@ -1,0 +1,96 @@
+"""The JupyterLab sidebar when something goes wrong: words in the card, what to do, and a way on that works."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.browser import Chromium
+from tests.isolation import Home
+from tests.lab import Lab
+from tests.oidc_provider import OidcProvider
+from tests.ui.sidebar import SIGNED_IN, SIGNED_OUT, WAITING, Sidebar, finish, write_profiles
+
+
+def test_a_sign_in_that_fails_says_why_and_can_be_tried_again(
+    home: Home, start_lab: Callable[..., Lab], chromium: Chromium, oidc: OidcProvider
+) -> None:
+    """Denied, cancelled, too late, or the service is down: the card says so until it is dismissed or tried again."""
+    write_profiles(home, acme=oidc.profile(), slow=oidc.profile(timeout=1, scopes=["openid"]))
+    lab = start_lab()
+    page = chromium.open_lab(lab)
+    sidebar = Sidebar(page)
+
+    # Denied. Another page sees it too; dismissed in one, it is gone in both.
+    tab = sidebar.begin(chromium)
+    chromium.sign_in(tab, allow=False)
+    tab.wait_for_url("**/nativeauth/done/denied*")
+    tab.close()
+    sidebar.expect_state(SIGNED_OUT)
+    sidebar.expect_problem("access_denied")
+    expect(sidebar.icon).to_have_attribute("title", "Sign-in: needs your attention")
+    page.reload()
+    sidebar = Sidebar(chromium.ready(page))
+    sidebar.expect_problem("access_denied")
+    sidebar.button("Dismiss").click()
+    sidebar.expect_no_problem()
+    expect(sidebar.icon).to_have_attribute("title", "Sign-in: signed out")
+
+    # Cancelled. That is no problem; the tab, where the person may still be, comes to nothing.
+    tab = sidebar.begin(chromium)
+    sidebar.expect_state(WAITING)
+    sidebar.button("Cancel signing in to acme").click()
+    sidebar.expect_state(SIGNED_OUT)
+    sidebar.expect_no_problem()
+    tab.get_by_role("button", name="Allow").click()
+    tab.wait_for_url(re.compile(r"/nativeauth/done/(?!signed-in)"))
+    tab.close()
+    sidebar.expect_state(SIGNED_OUT)
+    assert oidc.journal("token") == []
+
+    # Too late.
+    tab = sidebar.begin(chromium, "Sign in to slow", "slow")
+    sidebar.expect_problem("time", "slow")
+    tab.close()
+    sidebar.expect_state(SIGNED_OUT, "slow")
+    sidebar.button("Dismiss", "slow").click()
+    sidebar.expect_no_problem("slow")
+
+    # Nobody answers: no tab stays open. As soon as somebody does, it works.
+    oidc.reset()
+    oidc.fault("discovery", action="drop", times=20)
+    sidebar.button("Sign in to acme").click()
+    sidebar.expect_problem("could not be reached")
+    sidebar.expect_state(SIGNED_OUT)
+    assert len(chromium.context.pages) == 1
+    oidc.reset()
+    tab = sidebar.begin(chromium, "Try again")
+    sidebar.expect_no_problem()
+    chromium.sign_in(tab)
+    finish(tab)
+    sidebar.expect_state(SIGNED_IN)
+
+
+def test_from_nothing_to_a_card(
+    home: Home, start_lab: Callable[..., Lab], chromium: Chromium, oidc: OidcProvider
+) -> None:
+    """No profile: what to register, what to write, and where. Written wrongly: what is wrong. Then comes a card."""
+    lab = start_lab()
+    page = chromium.open_lab(lab)
+    sidebar = Sidebar(page)
+    file = home.config / "nativeauth.toml"
+    for words in (str(file), "[profiles.acme]", "issuer = ", "client_id = ", "api = "):
+        expect(sidebar.region).to_contain_text(words)
+    for path in ("callback", "logout/callback"):
+        expect(sidebar.region).to_contain_text(f"http://127.0.0.1/nativeauth/{path}")
+    expect(sidebar.icon).to_have_attribute("title", "Sign-in: signed out")
+
+    file.write_text("[profiles.acme]\nissuer = 'https://id.acme.example'\n", encoding="utf-8")
+    expect(sidebar.region.get_by_role("alert")).to_contain_text("client_id")
+    expect(sidebar.icon).to_have_attribute("title", "Sign-in: needs your attention")
+    write_profiles(home, acme=oidc.profile())
+    sidebar.expect_state(SIGNED_OUT)
+    expect(sidebar.region.get_by_role("alert")).to_have_count(0)
+    expect(sidebar.button("Sign in to acme")).to_be_enabled()
