@@ -12,9 +12,11 @@ import logging
 import random
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._metadata import RP_INITIATED
 from ._refresh import SPACING, Refresher
 from ._tokens import AccessToken, Identity, Login, Members, Secret
 from .errors import LoginRequired, NativeAuthError, ProviderUnavailable, StoreError, VaultDamaged
@@ -23,9 +25,10 @@ from .providers import PRESETS, issuer_of
 from .vault import Contents, FileVault, MemoryVault, Vault, private_folder, sealed_with_other_keys
 
 if TYPE_CHECKING:
+    from ._callback import Code
+    from ._client_secret import ClientSecret
     from ._exchange import Clock
     from ._http import ProviderClient
-    from ._oauth import Code
     from .keys import Key, Keys
 
 __all__ = ["Account", "EndSession"]
@@ -52,6 +55,7 @@ class EndSession(NamedTuple):
     """What the browser needs to end the session at the provider itself."""
 
     endpoint: str
+    names: Mapping[str, str]  # the service's own for the standard's parameters
     client_id: str
     id_token: Secret | None
 
@@ -154,8 +158,19 @@ class Account:
         if self._client is None:
             from ._http import ProviderClient
 
-            self._client = ProviderClient(ca_bundle=self.profile.ca_bundle)
+            secret = self.client_secret().read if self.profile.client_type == "confidential" else None
+            self._client = ProviderClient(
+                ca_bundle=self.profile.ca_bundle,
+                client_secret=secret,
+                rate_limit_reset=PRESETS[self.profile.provider].rate_limit_reset,
+            )
         return self._client
+
+    def client_secret(self) -> ClientSecret:
+        """Where the secret of a confidential client is kept."""
+        from ._client_secret import ClientSecret
+
+        return ClientSecret(self.profile, self._keys, self.folder)
 
     def identity(self) -> Identity:
         """Who is signed in. Raises what :meth:`access_token` raises, but asks the provider nothing."""
@@ -277,14 +292,15 @@ class Account:
             issuer_of(PRESETS[profile.provider], profile.options),
             profile.client_id,
             profile.audience or "",
-            profile.organization or "",
+            profile.home,
         )
 
     def required(self, code: str) -> LoginRequired:
-        name = self.profile.name
+        name, preset = self.profile.name, PRESETS[self.profile.provider]
         words = _REASONS.get(code, _REASONS["signed_out"]).format(name=name)
         hint = f"Run `%login {name}` in a notebook, or `jupyter nativeauth login {name}` in a terminal."
-        return LoginRequired(words, code=code, hint=hint)
+        more = preset.over_words.get(code) or (preset.no_offline_words if code == "no_refresh_token" else "")
+        return LoginRequired(words, code=code, hint=f"{more} {hint}".strip())
 
     # Writing it
 
@@ -377,6 +393,7 @@ class Account:
                     reason="signed_out",
                     until=self._clock.time() + _TOMBSTONE,
                     endpoint=login.provider.end_session_endpoint,
+                    names=dict(login.provider.end_session_parameters),
                     client_id=login.client_id,
                     id_token=login.id_token.reveal() if login.id_token else None,
                 )
@@ -418,7 +435,7 @@ class Account:
         if self._clock.time() > record["until"]:
             return None
         id_token = Secret(record["id_token"]) if record["id_token"] else None
-        return EndSession(record["endpoint"], record["client_id"], id_token)
+        return EndSession(record["endpoint"], record.get("names", RP_INITIATED), record["client_id"], id_token)
 
 
 def _login_in(contents: Contents) -> Login:
