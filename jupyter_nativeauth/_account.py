@@ -25,9 +25,10 @@ from .providers import PRESETS, issuer_of
 from .vault import Contents, FileVault, MemoryVault, Vault, sealed_with_other_keys
 
 if TYPE_CHECKING:
+    from ._callback import Code
+    from ._client_secret import ClientSecret
     from ._exchange import Clock
     from ._http import ProviderClient
-    from ._oauth import Code
     from .keys import Key, Keys
 
 __all__ = ["Account"]
@@ -135,8 +136,19 @@ class Account:
         if self._client is None:
             from ._http import ProviderClient
 
-            self._client = ProviderClient(ca_bundle=self.profile.ca_bundle)
+            secret = self.client_secret().read if self.profile.client_type == "confidential" else None
+            self._client = ProviderClient(
+                ca_bundle=self.profile.ca_bundle,
+                client_secret=secret,
+                rate_limit_reset=PRESETS[self.profile.provider].rate_limit_reset,
+            )
         return self._client
+
+    def client_secret(self) -> ClientSecret:
+        """Where the secret of a confidential client is kept."""
+        from ._client_secret import ClientSecret
+
+        return ClientSecret(self.profile, self._keys, self.folder)
 
     def identity(self) -> Identity:
         """Who is signed in. Raises what :meth:`access_token` raises, but asks the provider nothing."""
@@ -237,14 +249,15 @@ class Account:
             issuer_of(PRESETS[profile.provider], profile.options),
             profile.client_id,
             profile.audience or "",
-            profile.organization or "",
+            profile.home,
         )
 
     def required(self, code: str) -> LoginRequired:
-        name = self.profile.name
+        name, preset = self.profile.name, PRESETS[self.profile.provider]
         words = _REASONS.get(code, _REASONS["signed_out"]).format(name=name)
         hint = f"Run `%login {name}` in a notebook, or `jupyter nativeauth login {name}` in a terminal."
-        return LoginRequired(words, code=code, hint=hint)
+        more = preset.over_words.get(code) or (preset.no_offline_words if code == "no_refresh_token" else "")
+        return LoginRequired(words, code=code, hint=f"{more} {hint}".strip())
 
     # Writing it
 

@@ -19,10 +19,12 @@ from urllib.parse import urlencode
 from ._progress import read_progress
 from ._tokens import Identity
 from .errors import LoginFailed, NativeAuthError
+from .providers import PRESETS
 
 if TYPE_CHECKING:
     from ._account import Account
     from ._oauth import Ask
+    from .profiles import Profile
 
 __all__ = ["Attempt", "HostedAttempt", "ListenerAttempt", "can_open_browser", "open_browser"]
 
@@ -87,7 +89,7 @@ class ListenerAttempt:
         if not self._over.is_set():
             if time.monotonic() > self.until:
                 self.cancel()
-                raise _too_late(self.account.profile.name)
+                raise _too_late(self.account.profile)
             return None
         if isinstance(self._result, NativeAuthError):
             raise self._result
@@ -158,7 +160,7 @@ class HostedAttempt:
 
     def poll(self) -> Identity | None:
         if time.monotonic() > self.until:
-            raise _too_late(self.account.profile.name)
+            raise _too_late(self.account.profile)
         if not self._has_news():
             return None
         if self.account.login_id() not in ("", self._before):
@@ -207,9 +209,9 @@ def login_link(profile: str, ask: Ask, environ: Mapping[str, str] = os.environ) 
     return f"{base}nativeauth/login?{urlencode({name: value for name, value in query.items() if value})}"
 
 
-def _too_late(name: str) -> LoginFailed:
+def _too_late(profile: Profile) -> LoginFailed:
     return LoginFailed(
-        f"Nobody finished the sign-in to {name!r} in time.",
+        f"Nobody finished the sign-in to {profile.name!r} in time.",
         code="timeout",
-        hint="Try again, and go on in the tab that opens.",
+        hint=f"Try again, and go on in the tab that opens. {PRESETS[profile.provider].lost_words}".strip(),
     )

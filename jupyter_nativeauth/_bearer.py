@@ -13,10 +13,12 @@ from typing import Any
 from ._account import Account
 from ._accounts import accounts
 from ._challenge import read_challenges
+from ._grant import read_json
 from ._origin import is_loopback, origin, spelled
 from ._tokens import AccessToken
 from .errors import OriginNotAllowed, StepUpRequired, clean
 from .profiles import Profile
+from .providers import PRESETS
 
 __all__ = ["Bearer", "BearerAuth"]
 
@@ -28,6 +30,7 @@ class Bearer:
         self.account = account
         profile = account.profile
         self._origins = frozenset(profile.api_origins)
+        self._rejections = frozenset(PRESETS[profile.provider].rejections)
 
     def check(self, url: str) -> None:
         """
@@ -54,13 +57,19 @@ class Bearer:
             hint="Add the origin to `api` in nativeauth.toml, or pass `auth=None` to send the request without it.",
         )
 
-    def wants_another(self, status: int, headers: Mapping[str, str]) -> bool:
+    def has_to_read(self, status: int) -> bool:
+        """Whether only the body tells what an answer of this status means."""
+        return status == 403 and bool(self._rejections)
+
+    def wants_another(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> bool:
         """
-        Whether an answer asks for a newer access token (RFC 6750, section 3.1).
+        Whether an answer asks for a newer access token (RFC 6750, section 3.1), or says so in the service's own way.
 
         Raises:
             StepUpRequired: It asks for more than a newer one.
         """
+        if self.has_to_read(status) and _errors_in(body) & self._rejections:
+            return True
         if status not in (401, 403):
             return False
         challenges = read_challenges(headers.get("www-authenticate", ""))
@@ -92,6 +101,16 @@ class Bearer:
     def header(token: AccessToken) -> str:
         """The value of the ``Authorization`` header."""
         return f"Bearer {token.reveal()}"
+
+
+def _errors_in(body: bytes) -> set[str]:
+    """What a JSON body gives as its ``error``, or as the ``code`` of it."""
+    try:
+        members = read_json(body)
+    except ValueError:
+        return set()
+    error = members.get("error")
+    return {str(error.get("code")) if isinstance(error, dict) else str(error), str(members.get("code"))}
 
 
 class BearerAuth:

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from ._accesstoken import check_access_token
+from ._callback import Code
+from ._discovery import fetch_keys
 from ._grant import Granted, read_json, read_tokens
-from ._http import AnswerLost, ProviderClient
-from ._idtoken import ALGORITHMS, Expected, IdTokenInvalid, check, check_refreshed, read_keys
-from ._oauth import Code, code_request, refresh_request, revocation_request
+from ._http import Answer, AnswerLost, ProviderClient
+from ._idtoken import Expected, check, check_refreshed
+from ._jwks import ALGORITHMS
+from ._jwt import TokenInvalid
+from ._metadata import Provider
+from ._oauth import code_request, refresh_request, revocation_request
 from ._tokens import Identity, Login, Secret
-from .errors import ConfigError, LoginFailed, NativeAuthError, ProviderError, ProviderUnavailable, clean
+from .errors import LoginFailed, NativeAuthError, ProviderError, ProviderUnavailable, clean
 from .profiles import Profile
-from .providers import PRESETS, Provider, issuer_of, metadata_urls, read_metadata
+from .providers import PRESETS, Preset, words_for
 
-__all__ = ["Clock", "discover", "redeem", "renew", "revoke"]
+__all__ = ["Clock", "redeem", "renew", "revoke"]
 
 _log = logging.getLogger("jupyter_nativeauth")
 
@@ -33,35 +39,17 @@ class Clock(Protocol):
     def monotonic(self) -> float: ...
 
 
-def discover(client: ProviderClient, profile: Profile) -> Provider:
-    """
-    The provider's metadata, as of now (OpenID Connect Discovery 1.0, section 4; RFC 8414, section 3).
-
-    Raises:
-        ConfigError: There is none for this issuer, or it is no use.
-        ProviderUnavailable: It cannot be reached.
-    """
-    issuer = issuer_of(PRESETS[profile.provider], profile.options)
-    first, second = metadata_urls(issuer)
-    document = _metadata(client, first)
-    if document is None or not document.get("revocation_endpoint") or not document.get("end_session_endpoint"):
-        # Some have only one of the two documents, some name an endpoint in only one.
-        try:
-            return read_metadata(issuer, document, _metadata(client, second))
-        except (ConfigError, ProviderUnavailable):
-            if document is None:
-                raise
-    return read_metadata(issuer, document)
-
-
-def _metadata(client: ProviderClient, url: str) -> dict[str, Any] | None:
-    answer = client.get(url)
-    if answer.status >= 500 or answer.status == 429:
-        raise ProviderUnavailable(f"The service answered HTTP {answer.status} at {url}.", hint="Try again in a moment.")
+def _granted(answer: Answer, profile: Profile) -> Granted:
+    """What the token endpoint said; its errors with the service's own words, and with the time to wait."""
+    page = PRESETS[profile.provider].error_page
     try:
-        return read_json(answer.body) if answer.status == 200 else None
-    except ValueError:
-        return None
+        return read_tokens(answer.status, answer.content_type, answer.body, who=profile.name, error_page=page)
+    except ProviderUnavailable as error:
+        error.retry_after = answer.retry_after
+        raise
+    except ProviderError as error:
+        error.hint = words_for(PRESETS[profile.provider].token_words, error.error, error.description)
+        raise
 
 
 def redeem(client: ProviderClient, code: Code, *, login_id: str, clock: Clock = time) -> Login:
@@ -74,13 +62,16 @@ def redeem(client: ProviderClient, code: Code, *, login_id: str, clock: Clock = 
     """
     request = code.request
     profile, provider = request.profile, request.provider
-    answer = client.post(code_request(code))
+    preset = PRESETS[profile.provider]
     try:
-        granted = read_tokens(answer.status, answer.content_type, answer.body, who=profile.name)
+        granted = code.granted or _granted(client.post(code_request(code)), profile)
     except ProviderError as error:
-        raise LoginFailed(error.args[0], code=error.error or error.code, hint="Try again.") from None
+        # Here it is no person's no (RFC 6749, section 5.2), but some services' only word for whatever is wrong.
+        reason = error.code if error.error == "access_denied" else error.error or error.code
+        raise LoginFailed(error.args[0], code=reason, hint=error.hint or "Try again.") from None
     now = clock.time()
-    if granted.id_token is None:
+    proof = granted.access_token if preset.identity_from == "access_token" else granted.id_token
+    if proof is None:
         raise LoginFailed(
             f"The service of {profile.name!r} did not say who signed in: there is no ID token.",
             code="id_token_missing",
@@ -94,21 +85,30 @@ def redeem(client: ProviderClient, code: Code, *, login_id: str, clock: Clock = 
         max_age=request.max_age,
         acr_values=request.acr_values,
         access_token=granted.access_token.reveal(),
+        organization=request.organization,
+        organization_claims=preset.organization_claims,
     )
-    keys, claims = _verify(client, provider, granted.id_token, expected, now, profile.name)
-    claims = {**_userinfo(client, provider, granted, str(claims["sub"])), **claims}
+    keys, claims = _verify(client, profile, provider, proof, expected, now)
+    if (doubt := _doubt(preset, provider, profile.client_id, granted.access_token, keys, now)) is not None:
+        raise LoginFailed(
+            f"The access token of {profile.name!r} cannot be believed: {doubt}",
+            code="access_token_invalid",
+            hint=_NOBODY,
+        )
+    told = {**_userinfo(client, provider, granted, str(claims["sub"])), **claims}
+    claims = {name: value for name, value in told.items() if name not in preset.false_claims}
     return Login(
         login_id=login_id,
         identity=_identity(profile.name, provider.issuer, claims),
         provider=provider,
         client_id=profile.client_id,
         audience=profile.audience or "",
-        organization=profile.organization or "",
+        organization=profile.home,
         scopes=granted.scopes if granted.scopes is not None else request.scopes,
         access_token=granted.access_token,
         expires_at=None if granted.expires_in is None else now + granted.expires_in,
         lifetime=granted.expires_in,
-        refresh_token=granted.refresh_token,
+        refresh_token=granted.refresh_token if preset.renewable else None,
         id_token=granted.id_token,
         keys=tuple(keys),
         signed_in_at=now,
@@ -126,36 +126,46 @@ def _algorithms(provider: Provider) -> tuple[str, ...]:
 
 
 def _verify(
-    client: ProviderClient, provider: Provider, id_token: Secret, expected: Expected, now: float, who: str
+    client: ProviderClient, profile: Profile, provider: Provider, id_token: Secret, expected: Expected, now: float
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Check with the provider's keys; fetch them once more if the token names one that they did not hold."""
     problem = None
     for _ in range(2):
-        keys = _fetch_keys(client, provider)
+        keys = fetch_keys(client, provider.jwks_uri)
         try:
             return keys, check(id_token.reveal(), keys, expected, now=now)
-        except IdTokenInvalid as error:
+        except TokenInvalid as error:
             problem = error.with_traceback(None)  # whose frames hold the token
         if problem.reason != "unknown_key":
             break
     raise LoginFailed(
-        f"The ID token of {who!r} cannot be believed: {problem}",
+        f"The ID token of {profile.name!r} cannot be believed: {problem}",
         code="id_token_invalid",
-        hint="Nobody was signed in. If it stays so, tell the people who run the service.",
+        hint=_NOBODY,
     )
 
 
-def _fetch_keys(client: ProviderClient, provider: Provider) -> list[dict[str, Any]]:
-    answer = client.get(provider.jwks_uri)
+_NOBODY = "Nobody was signed in. If it stays so, tell the people who run the service."
+
+
+def _doubt(
+    preset: Preset, provider: Provider, client_id: str, token: Secret, keys: Sequence[Mapping[str, Any]], now: float
+) -> TokenInvalid | None:
+    """Why the access token is not to be believed, with a service that asks its clients to look at it."""
+    if preset.access_token_jwt is None:
+        return None
     try:
-        keys = read_keys(read_json(answer.body)) if answer.status == 200 else []
-    except ValueError:
-        keys = []
-    if not keys:
-        raise ProviderUnavailable(
-            "The service shows no keys to check its signature with.", code="no_keys", hint="Try again in a moment."
+        check_access_token(
+            token.reveal(),
+            keys,
+            issuer=provider.issuer,
+            client_id=client_id,
+            algorithms=preset.access_token_jwt.algorithms,
+            now=now,
         )
-    return keys
+    except TokenInvalid as error:
+        return error.with_traceback(None)  # whose frames hold the token
+    return None
 
 
 def _userinfo(client: ProviderClient, provider: Provider, granted: Granted, subject: str) -> dict[str, Any]:
@@ -201,12 +211,17 @@ def renew(
     that we did not see is lost either way, and providers with a grace period answer the repetition.
 
     Returns:
-        The newer login, and what is wrong with it: then it holds the new refresh token and no access token.
+        The newer login, and what is wrong with it: then it holds the new refresh token and no access token. After
+        ``keys_rotated`` it is worth trying once more at once: the keys are then fetched first.
 
     Raises:
         ProviderError: Refused; ``code`` is ``invalid_grant`` or ``refused``.
         ProviderUnavailable: No usable answer. ``retry_after`` may say when to ask again.
     """
+    preset, provider = PRESETS[profile.provider], login.provider
+    keys: Sequence[Mapping[str, Any]] = login.keys
+    if preset.access_token_jwt is not None and not keys:
+        keys = fetch_keys(client, provider.jwks_uri)
     post = refresh_request(login, profile)
     try:
         answer = client.post(post)
@@ -215,11 +230,7 @@ def renew(
             raise
         answer = client.post(post)
     now = clock.time()
-    try:
-        granted = read_tokens(answer.status, answer.content_type, answer.body, who=profile.name)
-    except ProviderUnavailable as error:
-        error.retry_after = answer.retry_after
-        raise
+    granted = _granted(answer, profile)
     newer = replace(
         login,
         access_token=granted.access_token,
@@ -227,35 +238,44 @@ def renew(
         lifetime=granted.expires_in,
         refresh_token=granted.refresh_token or login.refresh_token,
         scopes=granted.scopes if granted.scopes is not None else login.scopes,
+        keys=tuple(keys),
         renewed_at=now,
         # Left unsaid, a refresh token that stays keeps its time; that of a new one is not known.
         ends_at=_ends_at(granted, now)
         or (login.ends_at if granted.refresh_token in (None, login.refresh_token) else None),
     )
+    # With the keys that are here: between the answer and the save there is no network.
+    doubt = _doubt(preset, provider, login.client_id, granted.access_token, keys, now)
+    if doubt is not None and doubt.reason == "unknown_key" and login.keys:
+        return _unusable(newer, "access token", doubt, code="keys_rotated", keys=())
+    if doubt is not None:
+        return _unusable(newer, "access token", doubt, code="access_token_invalid")
     if granted.id_token is None:
         return newer, None
     expected = Expected(
-        issuer=login.provider.issuer,
+        issuer=provider.issuer,
         client_id=login.client_id,
         nonce=None,
-        algorithms=_algorithms(login.provider),
+        algorithms=_algorithms(provider),
         access_token=granted.access_token.reveal(),
+        organization_claims=preset.organization_claims,
     )
     try:
-        # With the keys that were stored at sign-in: between the answer and the save there is no network.
-        check_refreshed(
-            granted.id_token.reveal(), list(login.keys), expected, now=now, before=dict(login.identity.claims)
-        )
-    except IdTokenInvalid as error:
+        check_refreshed(granted.id_token.reveal(), keys, expected, now=now, before=dict(login.identity.claims))
+    except TokenInvalid as error:
         if error.reason == "unknown_key":
             return newer, None  # keys rotate; the identity stays the one that was proven
-        problem = ProviderError(
-            f"The renewed ID token of {profile.name!r} cannot be believed: {error}",
-            code="id_token_invalid",
-            hint="The access token that came with it is not used. Sign in again if it stays so.",
-        )
-        return replace(newer, access_token=None, expires_at=None, lifetime=None), problem
+        return _unusable(newer, "ID token", error, code="id_token_invalid")
     return replace(newer, id_token=granted.id_token), None
+
+
+def _unusable(newer: Login, what: str, why: TokenInvalid, *, code: str, **changes: Any) -> tuple[Login, ProviderError]:
+    problem = ProviderError(
+        f"The renewed {what} of {newer.identity.profile!r} cannot be believed: {why}",
+        code=code,
+        hint="The access token that came with it is not used. Sign in again if it stays so.",
+    )
+    return replace(newer, access_token=None, expires_at=None, lifetime=None, **changes), problem
 
 
 def revoke(client: ProviderClient, login: Login) -> bool | None:

@@ -50,6 +50,8 @@ class Flow(BearerAuth):
                 sent = _scrub(response)
             finally:
                 _unsign(request)
+            if sent is not None and self._bearer.has_to_read(response.status_code):
+                response.read()
             if not self._is_rejected(sent, response) or last:
                 return
             newer = self._bearer.account.access_token(rejected=token)
@@ -72,6 +74,8 @@ class Flow(BearerAuth):
                 sent = _scrub(response)
             finally:
                 _unsign(request)
+            if sent is not None and self._bearer.has_to_read(response.status_code):
+                await response.aread()
             if not self._is_rejected(sent, response) or last:
                 return
             newer = await self._token(token)
@@ -94,7 +98,10 @@ class Flow(BearerAuth):
 
     def _is_rejected(self, sent: Any, response: Any) -> bool:
         """Whether the access token was refused. Whoever never saw it, after a redirect, cannot refuse it."""
-        return sent is not None and self._bearer.wants_another(response.status_code, response.headers)
+        if sent is None:
+            return False
+        body = response.content if self._bearer.has_to_read(response.status_code) else b""
+        return self._bearer.wants_another(response.status_code, response.headers, body)
 
 
 class _Watched:

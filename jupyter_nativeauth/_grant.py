@@ -4,8 +4,10 @@ Runs in: everywhere. What a token endpoint says, checked before anything believe
 
 from __future__ import annotations
 
+import html
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -13,7 +15,7 @@ from typing import Any, NoReturn
 from ._tokens import Body, Members, Secret
 from .errors import ProviderError, ProviderUnavailable, clean
 
-__all__ = ["Granted", "printable", "read_json", "read_tokens"]
+__all__ = ["Granted", "printable", "read_granted", "read_json", "read_tokens"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def read_json(body: bytes) -> Members:
     raise ValueError("not one JSON object")
 
 
-def read_tokens(status: int, content_type: str, body: bytes, *, who: str) -> Granted:
+def read_tokens(status: int, content_type: str, body: bytes, *, who: str, error_page: str = "") -> Granted:
     """
     Check a token endpoint's answer (RFC 6749, sections 5.1 and 5.2).
 
@@ -72,18 +74,21 @@ def read_tokens(status: int, content_type: str, body: bytes, *, who: str) -> Gra
         content_type: The ``Content-Type``, or an empty string.
         body: The decoded body.
         who: The profile's name, for messages.
+        error_page: A regular expression for an error that comes as a page, with the groups of its members' names.
 
     Raises:
         ProviderError: It said no. ``code`` is ``invalid_grant`` when the grant itself is dead, ``refused`` otherwise.
         ProviderUnavailable: It said nothing that can be relied on: 5xx, 407, 408, 425, 429, a redirect, HTML, nonsense.
     """
     body = Body(body)
-    html = "html" in content_type.lower()
+    is_page = "html" in content_type.lower()
+    if is_page and 400 <= status < 500 and error_page and (page := _read_page(error_page, body)) is not None:
+        body, is_page = page, False
     try:
         members = Members() if not body.strip() and 400 <= status < 500 else read_json(body)
     except ValueError:
         members = None
-    if html or members is None or status in (407, 408, 425, 429) or not 200 <= status < 500:
+    if is_page or members is None or status in (407, 408, 425, 429) or not 200 <= status < 500:
         raise ProviderUnavailable(
             f"The service of {who!r} gave no usable answer (HTTP {status}).",
             hint="Nothing was lost. Try again in a moment.",
@@ -97,14 +102,31 @@ def read_tokens(status: int, content_type: str, body: bytes, *, who: str) -> Gra
             error=error,
             description=members.get("error_description"),
         )
+    if status != 200:
+        raise _no_token(who)
+    return read_granted(members, who=who)
+
+
+def _read_page(error_page: str, body: bytes) -> Body | None:
+    """The error that a page shows, in the form that it should have had."""
+    found = re.search(error_page, body.decode("utf-8", "replace"))
+    if found is None:
+        return None
+    said = {"error": found["error"], "error_description": html.unescape(found["description"])}
+    return Body(json.dumps(said).encode())
+
+
+def read_granted(members: Mapping[str, Any], *, who: str) -> Granted:
+    """
+    Check the members of an answer that brings tokens (RFC 6749, section 5.1).
+
+    Raises:
+        ProviderUnavailable: There is no bearer token in it.
+    """
     access_token = _token(members, "access_token")
     kind = members.get("token_type", "Bearer")
-    if status != 200 or access_token is None or not isinstance(kind, str) or kind.lower() != "bearer":
-        raise ProviderUnavailable(
-            f"The service of {who!r} answered with something that is not a bearer token.",
-            code="bad_answer",
-            hint="Nothing was lost. If it stays so, tell the people who run the service.",
-        )
+    if access_token is None or not isinstance(kind, str) or kind.lower() != "bearer":
+        raise _no_token(who)
     return Granted(
         access_token=access_token,
         expires_in=_lifetime(members.get("expires_in")),
@@ -114,6 +136,14 @@ def read_tokens(status: int, content_type: str, body: bytes, *, who: str) -> Gra
         # As the draft on refresh token expiration has it, and as Keycloak does, where 0 is "not limited".
         refresh_expires_in=_lifetime(members.get("refresh_token_expires_in"))
         or _lifetime(members.get("refresh_expires_in")),
+    )
+
+
+def _no_token(who: str) -> ProviderUnavailable:
+    return ProviderUnavailable(
+        f"The service of {who!r} answered with something that is not a bearer token.",
+        code="bad_answer",
+        hint="Nothing was lost. If it stays so, tell the people who run the service.",
     )
 
 

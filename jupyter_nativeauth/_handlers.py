@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
 from tornado import web
 
+from ._initiate import initiated
 from ._oauth import Ask
 from ._pages import Page, answer, button_page, done_page, error_page, forward_page, redirect
 from ._route import Quiet
-from .errors import ConfigError, NativeAuthError
+from .errors import ConfigError, NativeAuthError, clean
 
 if TYPE_CHECKING:
     from ._account import Account
@@ -54,6 +56,23 @@ class CallbackHandler(_Public):
         request, cookies = self.request, self.nativeauth_cookies()
         task = functools.partial(self.extension.host.callback, request.query, cookies, request.headers, request.path)
         answer(self, await self.work(task))
+
+
+class InitiateHandler(_Public):
+    """
+    Sign-ins that begin at the service: somebody picked their tenant, was invited, or comes from a company's portal.
+
+    Anybody can send a browser here, so nothing begins: a page asks first, of who is signed in to Jupyter.
+    """
+
+    @allow_unauthenticated
+    async def get(self, profile: str) -> None:
+        request, cookies, host = self.request, self.nativeauth_cookies(), self.extension.host
+        page = await self.work(functools.partial(host.initiate, profile, request.query, cookies, request.headers))
+        if page is None:
+            query = {"profile": profile, "link": host.keep_initiation(profile, request.query)}
+            page = redirect(f"{self._base}login?{urlencode(query)}")
+        answer(self, page)
 
 
 class DoneHandler(_Public):
@@ -114,7 +133,7 @@ class _Asking(Quiet):
 
     def _again(self) -> str:
         """This page, asked for once more."""
-        names = ("profile", "scope", "acr_values", "max_age", "switch")
+        names = ("profile", "scope", "acr_values", "max_age", "switch", "link")
         query = {name: value for name in names if (value := self.get_argument(name, ""))}
         return f"{self.request.path}?{urlencode(query)}"
 
@@ -139,9 +158,22 @@ class LoginHandler(_Asking):
     async def post(self) -> None:
         await self.page(self._begin, title=self._failed)
 
-    async def _ask_or_begin(self) -> Page:
+    async def _asked(self) -> tuple[Account, Ask]:
+        """As :meth:`wanted`, with what a link of the service brought along. It is checked now: this person may ask."""
         account, ask = self.wanted()
-        if self._is_click() and not (ask.scopes or ask.acr_values or ask.max_age is not None):
+        if not self._link:
+            return account, ask
+        query = self.extension.host.kept_initiation(account.profile.name, self._link)
+        hints = await self.work(functools.partial(initiated, account.client, account.profile, query))
+        return account, replace(ask, hints=hints)
+
+    @property
+    def _link(self) -> str:
+        return str(self.get_argument("link", ""))
+
+    async def _ask_or_begin(self) -> Page:
+        account, ask = await self._asked()
+        if self._is_click() and not (ask.scopes or ask.acr_values or ask.max_age is not None or self._link):
             try:
                 self.redirect_uri(account)
             except ConfigError:
@@ -149,12 +181,14 @@ class LoginHandler(_Asking):
             else:
                 return redirect(await self._start(account, ask), status=302)
         more = f" It asks for: {' '.join(ask.scopes)}." if ask.scopes else ""
+        told = [f'{name.replace("_", " ")} "{clean(value, 60)}"' for name, value in ask.hints if name != "invitation"]
+        more += f" The link says: {', '.join(told)}." if told else ""
         return button_page(
             title=f"Sign in to {account.profile.name}?",
             text=f"You go on to the service, and come back here.{more}",
             button="Sign in",
             action=f"{self._base}login",
-            fields=self.fields(account, ask),
+            fields=self.fields(account, ask) | ({"link": self._link} if self._link else {}),
         )
 
     def _is_click(self) -> bool:
@@ -171,7 +205,7 @@ class LoginHandler(_Asking):
     async def _begin(self) -> Page:
         if self.is_foreign:
             return Page(403, done_page("unknown").body)
-        account, ask = self.wanted()
+        account, ask = await self._asked()
         return forward_page(
             title=f"Signing in to {account.profile.name}",
             text="If the service does not open by itself, go on here.",
@@ -234,6 +268,7 @@ ROUTES: list[tuple[str, type[Quiet]]] = [
     (r"/nativeauth/login", LoginHandler),
     (r"/nativeauth/go/([A-Za-z0-9_-]{1,64})", GoHandler),
     (r"/nativeauth/callback(?:/[a-z0-9_-]{1,64})?", CallbackHandler),
+    (r"/nativeauth/initiate/([a-z0-9_-]{1,64})", InitiateHandler),
     (r"/nativeauth/done/([a-z-]{1,32})", DoneHandler),
     (r"/nativeauth/logout", LogoutHandler),
     (r"/nativeauth/logout/callback", LogoutCallbackHandler),

@@ -14,16 +14,20 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ._exchange import discover
-from ._oauth import Ask, Mismatch, authorization_request, end_session_url, read_callback, read_query
-from ._pages import Cookie, Page, done_page, error_page, redirect
+from ._callback import AskAgain, Mismatch, read_callback, read_query
+from ._initiate import initiated
+from ._oauth import Ask, end_session_url, for_tenant, once_more
+from ._pages import Cookie, Page, done_page, error_page, forward_page, redirect
 from ._pending import Pending, PendingLogins, fingerprint
+from ._request import new_request
+from ._tickets import Tickets
 from ._tokens import Secret
 from .errors import ConfigError, LoginFailed, NativeAuthError
 
 if TYPE_CHECKING:
     from ._account import Account
     from ._exchange import Clock
+    from ._oauth import AuthorizationRequest
 
 __all__ = ["Host", "address"]
 
@@ -72,7 +76,8 @@ class Host:
         self.returned = threading.Event()  # the browser has come back from the provider's end-session page
         self.left = threading.Event()  # it has been sent there
         self._retry = retry
-        self._tickets = _Tickets(clock)
+        self._tickets = Tickets(clock)
+        self._initiations = Tickets(clock)  # apart: anybody can fill it
 
     def begin(self, account: Account, ask: Ask, redirect_uri: str, home: str = "") -> Pending:
         """
@@ -90,9 +95,7 @@ class Host:
         address(redirect_uri, "go")
         key = account.key(interactive=True, create=True)
         account.open(key).header()  # nor would anybody like to learn only then that a newer version wrote the file
-        provider = discover(account.client, account.profile)
-        request = authorization_request(account.profile, provider, redirect_uri, ask)
-        return self.pending.add(account, ask, request, home=home)
+        return self.pending.add(account, ask, new_request(account, ask, redirect_uri), home=home)
 
     def go_address(self, pending: Pending) -> str:
         """Where the browser begins *pending*."""
@@ -106,6 +109,7 @@ class Host:
         back = account.profile.post_logout_redirect_uri or address(redirect_uri, "logout/callback")
         url = end_session_url(
             ending.endpoint,
+            ending.names,
             id_token=ending.id_token,
             client_id=ending.client_id,
             post_logout_redirect_uri=back,
@@ -158,11 +162,11 @@ class Host:
         if pending.outcome.done():
             return self._leave(pending, "expired")
         try:
-            code = read_callback(pending.request, query)
+            code = read_callback(request := pending.request, query)
         except Mismatch:
             return done_page("unknown")
         except LoginFailed as denied:
-            return self._finish(pending, denied) if self.pending.take(pending) else done_page("unknown")
+            return self._denied(pending, request, denied)
         if not self.pending.take(pending):
             return done_page("unknown")
         try:
@@ -195,6 +199,68 @@ class Host:
         ):
             return None
         return pending
+
+    def _denied(self, pending: Pending, request: AuthorizationRequest, denied: LoginFailed) -> Page:
+        """The service said no; or it wants to ask something first, and the same browser begins once more by itself."""
+        cookies = _cookies(pending, None)
+        if not isinstance(denied, AskAgain):
+            return self._finish(pending, denied) if self.pending.take(pending) else done_page("unknown")
+        if not self.pending.restart(pending, request, once_more(request, pending.ask)):
+            return done_page("unknown")
+        return redirect(self.go_address(pending)).with_cookies(*cookies)
+
+    def initiate(self, name: str, query: str, cookies: Mapping[str, str], headers: Mapping[str, str]) -> Page | None:
+        """
+        ``GET /nativeauth/initiate/<profile>``: the service sends somebody who picked their tenant, or was invited.
+
+        Only the browser of a sign-in that waits for this goes on from here, and not without a click: anybody can send
+        a browser to this address.
+
+        Returns:
+            ``None`` if this browser has no such sign-in.
+        """
+        if _is_no_navigation(headers):
+            return done_page("unknown")
+        for pending in self.pending.all():
+            request, account = pending.request, pending.account
+            bound = pending.is_bound_to(cookies.get(pending.cookie_name))
+            if bound and account.profile.name == name and request.setup is not None:
+                break
+        else:
+            return None
+        try:
+            hints = dict(initiated(account.client, account.profile, query))
+        except NativeAuthError as error:
+            return error_page("The sign-in cannot go on", str(error.args[0]), error.hint)
+        pending.request = for_tenant(request, hints)
+        tenant = pending.request.tenant
+        where = f" at {tenant.name or tenant.origin}" if tenant is not None else ""
+        ticket = self._tickets.issue(pending.request.url, life=600)
+        return forward_page(
+            title=f"Sign in to {name}{where}?",
+            text="You go on to the service, and come back here.",
+            button="Go on",
+            url=address(request.redirect_uri, f"go/{ticket}"),
+            by_itself=False,
+        )
+
+    def keep_initiation(self, name: str, query: str) -> str:
+        """Keep what a service has sent somebody with, for the page that asks them; it is named by a ticket."""
+        return self._initiations.issue(Secret(f"{name}?{query}"), life=600)
+
+    def kept_initiation(self, name: str, ticket: str) -> str:
+        """
+        What was kept for this profile, as it came: nothing of it has been checked.
+
+        Raises:
+            LoginFailed: It is over.
+        """
+        kept = self._initiations.look(ticket)
+        found, _, query = (kept.reveal() if isinstance(kept, Secret) else "").partition("?")
+        if found != name:
+            hint = "Open the link again where you found it, or sign in without it."
+            raise LoginFailed("The link was opened too long ago.", code="expired", hint=hint)
+        return query
 
     def _finish(self, pending: Pending, error: NativeAuthError) -> Page:
         self.pending.close(pending, error)
@@ -259,29 +325,11 @@ def _is_no_navigation(headers: Mapping[str, str]) -> bool:
 
 
 def _cookies(pending: Pending, value: Secret | None) -> tuple[Cookie, ...]:
-    """The binding cookie: at the callback, where it counts, and at ``go``, so that the same browser may repeat."""
+    """
+    The binding cookie: at the callback, where it counts; at ``go``, so that the same browser may repeat; and where a
+    browser comes back from the page that finds its tenant.
+    """
     secure = pending.request.redirect_uri.startswith("https:")
     base = urlsplit(address(pending.request.redirect_uri, "")).path
-    return tuple(Cookie(pending.cookie_name, f"{base}{route}", value, secure) for route in ("callback", "go"))
-
-
-class _Tickets:
-    """Errands for the browser, each for one use and a short time."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._errands: dict[str, tuple[float, Any]] = {}
-
-    def issue(self, errand: Secret | tuple[Account, Ask, str, str], *, life: float) -> str:
-        ticket = secrets.token_urlsafe(24)
-        now = self._clock.monotonic()
-        with self._lock:
-            alive = [(key, value) for key, value in self._errands.items() if value[0] > now]
-            self._errands = dict([*alive[-31:], (fingerprint(ticket), (now + life, errand))])
-        return ticket
-
-    def take(self, ticket: str) -> Any:
-        with self._lock:
-            until, errand = self._errands.pop(fingerprint(ticket), (0.0, None))
-        return errand if self._clock.monotonic() < until else None
+    routes = ("callback", "go", *(("initiate",) if pending.request.setup is not None else ()))
+    return tuple(Cookie(pending.cookie_name, f"{base}{route}", value, secure) for route in routes)

@@ -17,10 +17,11 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from ._oauth import Post
-from ._origin import is_loopback, is_secure, origin
+from ._origin import is_secure, origin, stays_here
 from ._tokens import Body, Secret
 from .errors import ConfigError, ProviderUnavailable
 
@@ -43,6 +44,7 @@ class Answer:
     body: Body
     retry_after: float | None = None
     challenge: str = field(default="", repr=False)
+    date: float | None = None  # seconds since the epoch, by the service's clock
 
 
 class AnswerLost(ProviderUnavailable):
@@ -62,11 +64,23 @@ class ProviderClient:
     Args:
         ca_bundle: A file with the certificates to trust; ``None`` for the usual ones (``SSL_CERT_FILE`` counts).
         deadline: Seconds for one request, everything included.
+        rate_limit_reset: A header that says with the seconds since the epoch when a client that got a 429 may come
+            again, for services that do not say so with ``Retry-After``.
+        client_secret: Gives the secret of a confidential client, with which each post is signed.
     """
 
-    def __init__(self, *, ca_bundle: str | None = None, deadline: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        ca_bundle: str | None = None,
+        deadline: float = 10.0,
+        rate_limit_reset: str = "",
+        client_secret: Callable[[], Secret] | None = None,
+    ) -> None:
+        self._rate_limit_reset = rate_limit_reset
         self._ca_bundle = ca_bundle
         self._deadline = deadline
+        self._client_secret = client_secret
 
     def get(self, url: str, *, bearer: Secret | None = None) -> Answer:
         """
@@ -94,9 +108,12 @@ class ProviderClient:
             AnswerLost: It was sent, and the answer did not come.
             ProviderUnavailable: It was not sent, or the answer cannot be read.
         """
-        return self._send("POST", post.url, post, bearer)
+        secret = self._client_secret() if self._client_secret is not None else None
+        return self._send("POST", post.url, post, bearer, secret)
 
-    def _send(self, method: str, url: str, post: Post | None, bearer: Secret | None) -> Answer:
+    def _send(
+        self, method: str, url: str, post: Post | None, bearer: Secret | None, secret: Secret | None = None
+    ) -> Answer:
         if not is_secure(url):
             raise ConfigError("A provider's address must be an https URL.", code="insecure_url")
 
@@ -104,7 +121,7 @@ class ProviderClient:
             loop = asyncio.new_event_loop()
             loop.getaddrinfo = _look_up  # type: ignore[method-assign]
             try:
-                return loop.run_until_complete(self._exchange(method, url, post, bearer))
+                return loop.run_until_complete(self._exchange(method, url, post, bearer, secret))
             finally:
                 # Not asyncio.run: it would wait for a name look-up that hangs, for minutes.
                 loop.run_until_complete(loop.shutdown_asyncgens())
@@ -112,11 +129,13 @@ class ProviderClient:
 
         return run() if asyncio._get_running_loop() is None else _beside(run)  # noqa: SLF001 - documented, no error
 
-    async def _exchange(self, method: str, url: str, post: Post | None, bearer: Secret | None) -> Answer:
+    async def _exchange(
+        self, method: str, url: str, post: Post | None, bearer: Secret | None, secret: Secret | None
+    ) -> Answer:
         import httpx
 
         _, host, _ = origin(url)
-        local = is_loopback(host)
+        local = stays_here(host)
         connected = False
 
         async def watch(event: str, _: object) -> None:
@@ -132,14 +151,17 @@ class ProviderClient:
                         timeout=None,  # noqa: S113 - the deadline above is a total one
                         follow_redirects=False,
                     ) as client,
-                    client.stream(method, url, **_message(post, bearer), extensions={"trace": watch}) as response,
+                    client.stream(
+                        method, url, **_message(post, bearer, secret), extensions={"trace": watch}
+                    ) as response,
                 ):
                     return Answer(
                         status=response.status_code,
                         content_type=response.headers.get("content-type", ""),
                         body=await _read(response),
-                        retry_after=_retry_after(response.headers.get("retry-after", "")),
+                        retry_after=self._retry_after(response),
                         challenge=response.headers.get("www-authenticate", ""),
+                        date=_date(response),
                     )
         except TimeoutError:
             failure = _lost(host, f"gave no answer within {self._deadline:g} seconds", "timeout", sent=connected)
@@ -153,10 +175,28 @@ class ProviderClient:
         # Raised out here: the error in there holds the request, and would stay behind as `__context__`.
         raise failure
 
+    def _retry_after(self, response: httpx.Response) -> float | None:
+        """Seconds to wait, at most an hour; ``None`` if the service did not say (RFC 9110, section 10.2.3)."""
+        said = _whole(response.headers.get("retry-after", ""))
+        if said is None and response.status_code == 429 and self._rate_limit_reset:
+            until = _whole(response.headers.get(self._rate_limit_reset, ""))
+            date = _date(response)
+            said = None if until is None else max(until - (time.time() if date is None else date), 0.0)
+        return None if said is None else min(said, 3600.0)
 
-def _message(post: Post | None, bearer: Secret | None) -> dict[str, Any]:
+
+def _date(response: httpx.Response) -> float | None:
+    """The time by the service's own clock (RFC 9110, section 6.6.1): this computer's may be wrong."""
+    try:
+        return parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except (OverflowError, ValueError):
+        return None
+
+
+def _message(post: Post | None, bearer: Secret | None, secret: Secret | None) -> dict[str, Any]:
     """Headers and body. Not as variables of a frame that can raise: tracebacks show those."""
-    from urllib.parse import urlencode
+    from base64 import b64encode
+    from urllib.parse import quote_plus, urlencode
 
     from . import __version__
 
@@ -170,7 +210,14 @@ def _message(post: Post | None, bearer: Secret | None) -> dict[str, Any]:
     if post is None:
         return {"headers": headers}
     headers["content-type"] = "application/x-www-form-urlencoded"
-    return {"headers": headers, "content": urlencode(post.form).encode("ascii")}
+    if secret is None:
+        return {"headers": headers, "content": urlencode(post.form).encode("ascii")}
+    # RFC 6749, section 2.3.1: the header names the client, and each part is form-encoded before the colon joins them.
+    client_id = dict(post.form)["client_id"]
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret.reveal())}".encode("ascii")
+    headers["authorization"] = f"Basic {b64encode(pair).decode('ascii')}"
+    form = [(name, value) for name, value in post.form if name != "client_id"]
+    return {"headers": headers, "content": urlencode(form).encode("ascii")}
 
 
 def _beside(task: Callable[[], Answer]) -> Answer:
@@ -194,6 +241,8 @@ async def _look_up(host: Any, port: Any, **hints: Any) -> Any:
     """
     loop = asyncio.get_running_loop()
     found: asyncio.Future[Any] = loop.create_future()
+    if (host.decode("ascii") if isinstance(host, bytes) else str(host)).endswith(".localhost"):
+        host = "localhost"  # RFC 6761, section 6.3: not every machine's resolver knows it
 
     def settle(result: Any, error: OSError | None) -> None:
         if not found.done():
@@ -248,10 +297,10 @@ async def _read(response: httpx.Response) -> Body:
     return Body(body)
 
 
-def _retry_after(value: str) -> float | None:
-    """Seconds, at most an hour; a date or nonsense counts as "did not say" (RFC 9110, section 10.2.3)."""
+def _whole(value: str) -> float | None:
+    """A whole number of seconds; a date or nonsense counts as "did not say"."""
     value = value.strip()
-    return float(min(int(value), 3600)) if value.isascii() and value.isdigit() and len(value) < 10 else None
+    return float(value) if value.isascii() and value.isdigit() and len(value) < 11 else None
 
 
 @functools.lru_cache(maxsize=8)

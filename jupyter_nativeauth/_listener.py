@@ -106,6 +106,7 @@ class Listener:
                 (r"callback(?:/[a-z0-9_-]{1,64})?", _Callback),
                 (r"done/([a-z-]{1,32})", _Done),
                 (r"logout/callback", _LoggedOut),
+                (r"initiate/([a-z0-9_-]{1,64})", _Initiate),
             )
         ]
         application = web.Application(
@@ -204,6 +205,13 @@ class _Callback(_Handler):
             self._host.callback, request.query, self._sent_cookies(), self._sent_headers(), request.path
         )
         await self._in_thread(work)
+
+
+class _Initiate(_Handler):
+    async def get(self, profile: str) -> None:
+        request, cookies, headers = self.request, self._sent_cookies(), self._sent_headers()
+        work = functools.partial(self._host.initiate, profile, request.query, cookies, headers)
+        await self._in_thread(lambda: work() or done_page("unknown"))
 
 
 class _Done(_Handler):

@@ -1,5 +1,5 @@
 """
-Runs in: everywhere. OAuth 2.0 and OpenID Connect for a native app: requests out, checked answers in. No I/O.
+Runs in: everywhere. OAuth 2.0 and OpenID Connect for a native app: what is sent. No I/O.
 
 Written by us, on Authlib's PKCE and URL helpers: its client accepts any JSON as a token answer, lets ``null`` replace
 a refresh token, and reads a token out of a URL's fragment.
@@ -7,31 +7,32 @@ a refresh token, and reads a token out of a URL's fragment.
 
 from __future__ import annotations
 
-import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import parse_qsl
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
 
-from ._grant import printable
+from ._tenant import at_tenant, find_tenant
 from ._tokens import Login, Secret
-from .errors import LoginFailed, clean
-from .providers import PRESETS, Provider
+from .errors import ConfigError, clean
+from .providers import PRESETS
 
 if TYPE_CHECKING:
+    from ._callback import Code
+    from ._metadata import Provider
+    from ._tenant import Setup, Tenant
     from .profiles import Profile
 
 __all__ = [
     "Ask",
     "AuthorizationRequest",
-    "Code",
-    "Mismatch",
     "Post",
     "authorization_request",
     "code_request",
     "end_session_url",
-    "read_callback",
+    "for_tenant",
+    "once_more",
     "refresh_request",
     "revocation_request",
 ]
@@ -41,20 +42,38 @@ Form = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Ask:
-    """What one sign-in asks for beyond its profile."""
+    """
+    What one sign-in asks for beyond its profile.
+
+    Attributes:
+        hints: Parameters that a link of the service itself brought along, by the profile's names for them. They never
+            replace what the profile says.
+        again: Whether it takes the place of one that ended with :exc:`AskAgain`.
+    """
 
     scopes: tuple[str, ...] = ()
     acr_values: str | None = None
     max_age: int | None = None
     switch: bool = False
+    hints: Form = ()
+    again: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.scopes or self.acr_values or self.switch or self.max_age is not None)
+        return bool(self.scopes or self.acr_values or self.switch or self.max_age is not None or self.hints)
 
 
 @dataclass(frozen=True)
 class AuthorizationRequest:
-    """A sign-in that has begun: what was sent, and what the answer must match (RFC 9700, section 2.1)."""
+    """
+    A sign-in that has begun: what was sent, and what the answer must match (RFC 9700, section 2.1).
+
+    Attributes:
+        implicit: Whether the token itself was asked for, and not a code. Only where a profile insists on it.
+        url: Where the browser goes first.
+        query: What the authorization endpoint is asked, wherever it turns out to be.
+        setup: How the application is set up, with a service whose customers have hosts of their own.
+        tenant: The customer whose host is asked, as soon as that is known.
+    """
 
     profile: Profile
     provider: Provider
@@ -62,18 +81,16 @@ class AuthorizationRequest:
     scopes: tuple[str, ...]
     max_age: int | None
     acr_values: str | None
+    organization: str | None
+    again: bool
+    implicit: bool
     state: Secret
     nonce: Secret
     verifier: Secret
     url: Secret
-
-
-@dataclass(frozen=True)
-class Code:
-    """An authorization code that was checked. Only :func:`read_callback` makes one."""
-
-    value: Secret
-    request: AuthorizationRequest
+    query: Secret
+    setup: Setup | None = None
+    tenant: Tenant | None = None
 
 
 @dataclass(frozen=True)
@@ -84,13 +101,9 @@ class Post:
     form: Form = field(repr=False)
 
 
-class Mismatch(LoginFailed):
-    """The answer is not one to this request. It changes nothing: the sign-in goes on waiting."""
-
-    default_code = "state_mismatch"
-
-
-def authorization_request(profile: Profile, provider: Provider, redirect_uri: str, ask: Ask) -> AuthorizationRequest:
+def authorization_request(
+    profile: Profile, provider: Provider, redirect_uri: str, ask: Ask, setup: Setup | None = None
+) -> AuthorizationRequest:
     """
     Begin a sign-in: Authorization Code with PKCE (RFC 8252, section 6; RFC 7636, section 4).
 
@@ -99,153 +112,141 @@ def authorization_request(profile: Profile, provider: Provider, redirect_uri: st
         provider: The metadata as of now; the sign-in ends with the same.
         redirect_uri: Where the answer must arrive, to the letter.
         ask: What this sign-in wants beyond the profile.
+        setup: How the application is set up, with a service whose customers have hosts of their own.
     """
     from authlib.common.urls import add_params_to_uri
     from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
+    preset = PRESETS[profile.provider]
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     scopes = requested_scopes(profile, provider, ask)
     max_age = ask.max_age if ask.max_age is not None else profile.max_age
     acr_values = ask.acr_values or profile.acr_values
+    wishes = _wishes(profile, ask)
+    implicit = "insecure_implicit_flow" in profile.options
     parameters = {
         **profile.authorize,
-        "response_type": "code",
+        **{name: value for key, value in wishes.items() for name in preset.parameters.get(key, key).split()},
+        "response_type": "token" if implicit else "code",
         "client_id": profile.client_id,
         "redirect_uri": redirect_uri,
         "scope": " ".join(scopes),
         "state": state,
         "nonce": nonce,
-        "code_challenge": create_s256_code_challenge(verifier),
-        "code_challenge_method": "S256",
-        "prompt": _prompt(profile, provider, scopes, ask),
-        "audience": profile.audience,
-        "organization": profile.organization,
-        "connection": profile.connection,
-        "login_hint": None if ask.switch else profile.login_hint,
+        "code_challenge": None if implicit else create_s256_code_challenge(verifier),
+        "code_challenge_method": None if implicit else "S256",
+        "prompt": _prompt(profile, provider, scopes, ask, redirect_uri),
         "max_age": None if max_age is None else str(max_age),
         "acr_values": acr_values,
     }
     pairs = [(name, value) for name, value in parameters.items() if value]
     pairs += [("resource", resource) for resource in profile.resource]
     url = add_params_to_uri(provider.authorization_endpoint, pairs)
-    return AuthorizationRequest(
+    request = AuthorizationRequest(
         profile=profile,
         provider=provider,
         redirect_uri=redirect_uri,
         scopes=scopes,
         max_age=max_age,
         acr_values=acr_values,
+        organization=wishes.get("organization"),
+        again=ask.again,
+        implicit=implicit,
         state=Secret(state),
         nonce=Secret(nonce),
         verifier=Secret(verifier),
         url=Secret(url),
+        query=Secret(urlencode(pairs)),
+        setup=setup,
     )
+    return for_tenant(request, dict(ask.hints))
+
+
+def for_tenant(request: AuthorizationRequest, hints: Mapping[str, str]) -> AuthorizationRequest:
+    """
+    The same sign-in at the host of the customer that *hints* or the profile name, with a service that has such hosts.
+
+    Where nobody says which, the browser goes first to the page that finds it out.
+
+    Raises:
+        ValueError: *hints* name a host that the profile does not know.
+    """
+    profile, setup = request.profile, request.setup
+    hosts = PRESETS[profile.provider].tenants
+    if hosts is None or setup is None:
+        return request
+    asked = {"name": hints.get("tenant_name", ""), "domain": hints.get("tenant_custom_domain", "")}
+    tenant = find_tenant(hosts, profile.options, setup.separator, **asked)
+    if tenant is not None:
+        return _at(request, tenant, hints.get("login_hint", ""))
+    if profile.options.get("tenant_discovery") == "authorize":
+        return request
+    return replace(request, url=Secret(f"{setup.login_page}?{urlencode({'client_id': profile.client_id})}"))
+
+
+def _at(request: AuthorizationRequest, tenant: Tenant, login_hint: str = "") -> AuthorizationRequest:
+    hosts = PRESETS[request.profile.provider].tenants
+    assert hosts is not None  # noqa: S101 - there is a tenant
+    provider = at_tenant(hosts, request.provider, tenant)
+    pairs = parse_qsl(request.query.reveal())
+    if login_hint and "login_hint" not in dict(pairs):
+        pairs.append(("login_hint", login_hint))
+    url = Secret(f"{provider.authorization_endpoint}?{urlencode(pairs)}")
+    return replace(request, provider=provider, tenant=tenant, url=url)
+
+
+def once_more(request: AuthorizationRequest, ask: Ask) -> AuthorizationRequest:
+    """A new sign-in in the place of one that ended with :exc:`AskAgain`, at the same host."""
+    again = replace(ask, again=True)
+    newer = authorization_request(request.profile, request.provider, request.redirect_uri, again, request.setup)
+    return newer if request.tenant is None else _at(newer, request.tenant)
+
+
+_WISHES = ("audience", "organization", "connection", "login_hint")
+
+
+def _wishes(profile: Profile, ask: Ask) -> dict[str, str]:
+    """What the service is to know, by the profile's names: what the profile says, or else a link of the service."""
+    known = (*_WISHES, *PRESETS[profile.provider].parameters)
+    wishes = {name: value for name, value in ask.hints if name in known}
+    wishes |= {name: value for name, value in profile.options.items() if name in known}
+    wishes |= {name: value for name in _WISHES if (value := getattr(profile, name))}
+    if ask.switch:
+        wishes.pop("login_hint", None)
+    return wishes
 
 
 def requested_scopes(profile: Profile, provider: Provider, ask: Ask) -> tuple[str, ...]:
     """The profile's scopes (or the usual ones) and those asked for; ``offline_access`` only where it is known."""
-    scopes = profile.scopes
+    preset, scopes = PRESETS[profile.provider], profile.scopes
     if scopes is None:
-        offline = ("offline_access",) if "offline_access" in provider.scopes_supported else ()
-        scopes = ("openid", "profile", "email", *offline)
+        listed = preset.offline_access == "listed" and "offline_access" in provider.scopes_supported
+        offline = ("offline_access",) if listed or preset.offline_access == "always" else ()
+        scopes = (*preset.default_scopes, *offline)
+    for scope in ask.scopes:
+        if scope.lower() in preset.refused_scopes:
+            raise ConfigError(f'The scope "{clean(scope)}" cannot be used: {preset.refused_scopes[scope.lower()]}.')
     return tuple(dict.fromkeys((*scopes, *ask.scopes)))
 
 
-def _prompt(profile: Profile, provider: Provider, scopes: Sequence[str], ask: Ask) -> str:
+def _prompt(profile: Profile, provider: Provider, scopes: Sequence[str], ask: Ask, redirect_uri: str) -> str:
+    preset = PRESETS[profile.provider]
     if profile.prompt is not None:
-        wanted = [*profile.prompt.split()]
+        # The service has just refused to answer without asking.
+        wanted = [word for word in profile.prompt.split() if not (ask.again and word == "none")]
     else:
-        wanted = PRESETS[profile.provider].offline_access_prompt.split() if "offline_access" in scopes else []
+        wanted = preset.offline_access_prompt.split() if "offline_access" in scopes else []
+    for word in wanted:
+        if redirect_uri.startswith("http:") and word in preset.refused_prompts:
+            raise ConfigError(
+                f'The profile {profile.name!r} has prompt = "{word}", which cannot work here: '
+                f"{preset.refused_prompts[word]}.",
+                hint="Remove it from nativeauth.toml.",
+            )
     if ask.switch:
         # `login` is known to every provider; `select_account` is refused by those that do not list it.
         wanted.insert(0, "select_account" if "select_account" in provider.prompt_values_supported else "login")
     return " ".join(dict.fromkeys(wanted))
-
-
-def read_callback(request: AuthorizationRequest, query: str) -> Code:
-    """
-    Check the provider's answer to a sign-in, and take the code out of it.
-
-    The checks come in the order of the attacks that they stop: is this the answer to *our* request (``state``), does
-    it come from the provider that was asked (``iss``), and only then what it says.
-
-    Args:
-        request: The sign-in that we began.
-        query: The callback's query string, as it came.
-
-    Raises:
-        Mismatch: It is not an answer to this request; the sign-in goes on waiting.
-        LoginFailed: The provider said no, in its own word for ``code``.
-
-    See Also:
-        RFC 6749, sections 4.1.2 and 10.12; RFC 9207, section 2.4; RFC 9700, section 4.4.2.
-    """
-    answer = read_query(query)
-    if not hmac.compare_digest(answer.get("state", "").encode(), request.state.reveal().encode()):
-        raise Mismatch("The answer belongs to another sign-in.")
-    issuer = answer.get("iss")
-    if issuer is not None and issuer != request.provider.issuer:
-        raise Mismatch("The answer comes from another provider than the one that was asked.", code="issuer_mismatch")
-    if {"access_token", "id_token", "response", "token_type"} & answer.keys():
-        # A code was asked for. Tokens in the front channel are the implicit flow (RFC 9700, section 2.1.2).
-        raise Mismatch("The answer holds a token where only a code may stand.", code="unexpected_token")
-    if "error" in answer:
-        if "code" in answer:
-            raise Mismatch("The answer says both yes and no.", code="bad_callback")
-        _raise_denied(request, answer)
-    if issuer is None and request.provider.sends_iss:
-        # Demanded on success only: known providers leave it out of errors, though they advertise it.
-        raise Mismatch("The answer does not name its provider, though the provider promises to.", code="issuer_missing")
-    code = answer.get("code", "")
-    if not 0 < len(code) <= 8192 or not printable(code):
-        raise Mismatch("The answer holds no usable code.", code="bad_callback")
-    return Code(Secret(code), request)
-
-
-def read_query(query: str) -> dict[str, str]:
-    """
-    The parameters of a query string.
-
-    Raises:
-        Mismatch: It is too long, malformed, or names one of the parameters that decide twice (RFC 6749, section 3.1).
-    """
-    if len(query) > 16384:
-        raise Mismatch("The answer is too long.", code="bad_callback")
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=250)
-    except ValueError:
-        raise Mismatch("The answer is not a well-formed query.", code="bad_callback") from None
-    answer: dict[str, str] = {}
-    for name, value in pairs:
-        if name in answer and name in ("code", "state", "iss", "error"):
-            raise Mismatch("The answer names a parameter twice.", code="bad_callback")
-        answer.setdefault(name, value)
-    return answer
-
-
-_DENIED = {
-    "access_denied": "The service did not give access: somebody said no, or an administrator has to allow it first.",
-    "login_required": "The service wants a fresh sign-in.",
-    "consent_required": "The service wants consent first.",
-    "interaction_required": "The service wants to ask something first.",
-    "account_selection_required": "The service wants an account to be chosen first.",
-    "temporarily_unavailable": "The service is busy just now. Try again in a minute.",
-    "server_error": "The service had an error. Try again.",
-    "invalid_scope": "The service does not know one of the scopes. Check `scopes` in nativeauth.toml.",
-    "invalid_request": "The service did not accept the request. Check the profile in nativeauth.toml.",
-    "unauthorized_client": "The service does not let this client sign in this way. Check its settings there.",
-    "invalid_target": "The service does not know the audience or resource. Check them in nativeauth.toml.",
-}
-
-
-def _raise_denied(request: AuthorizationRequest, answer: Mapping[str, str]) -> NoReturn:
-    code = clean(answer["error"], 60) or "error"
-    words = _DENIED.get(code, "The service refused.")
-    said = clean(answer.get("error_description", ""))
-    raise LoginFailed(
-        f"Sign-in to {request.profile.name!r} failed ({code}). {words}" + (f' It said: "{said}".' if said else ""),
-        code=code,
-    )
 
 
 def code_request(code: Code) -> Post:
@@ -284,9 +285,19 @@ def revocation_request(login: Login) -> Post | None:
 
 
 def end_session_url(
-    endpoint: str, *, id_token: Secret | None, client_id: str, post_logout_redirect_uri: str, state: str
+    endpoint: str,
+    names: Mapping[str, str],
+    *,
+    id_token: Secret | None,
+    client_id: str,
+    post_logout_redirect_uri: str,
+    state: str,
 ) -> Secret:
-    """Where the browser goes to end the provider's own session (OpenID Connect RP-Initiated Logout 1.0, section 2)."""
+    """
+    Where the browser goes to end the provider's own session (OpenID Connect RP-Initiated Logout 1.0, section 2).
+
+    *names* are the service's own for the parameters; what has none is not sent.
+    """
     from authlib.common.urls import add_params_to_uri
 
     parameters = {
@@ -295,7 +306,8 @@ def end_session_url(
         "post_logout_redirect_uri": post_logout_redirect_uri,
         "state": state,
     }
-    return Secret(add_params_to_uri(endpoint, [(name, value) for name, value in parameters.items() if value]))
+    pairs = [(names[name], value) for name, value in parameters.items() if value and name in names]
+    return Secret(add_params_to_uri(endpoint, pairs))
 
 
 def _resources(profile: Profile) -> tuple[tuple[str, str], ...]:

@@ -13,13 +13,14 @@ import re
 __all__ = [
     "api_of",
     "api_origin",
-    "host_name",
     "https_url",
     "is_loopback",
     "is_secure",
     "origin",
     "redirect_uri",
+    "service_origin",
     "spelled",
+    "stays_here",
 ]
 
 _URL = re.compile(r"(https?)://([^/?#]*)", re.IGNORECASE)
@@ -100,13 +101,23 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def stays_here(host: str) -> bool:
+    """
+    Whether a request of ours to *host* does not leave this machine.
+
+    Names below ``.localhost`` too: they are loopback, and never asked of a name server (RFC 6761, section 6.3). We look
+    them up ourselves (``_http.py``); other programs may not, so they are no place for an access token or a redirect.
+    """
+    return is_loopback(host) or host.endswith(".localhost")
+
+
 def is_secure(url: str) -> bool:
     """Whether *url* is https, or http that does not leave this machine."""
     try:
         scheme, host, _ = origin(url)
     except ValueError:
         return False
-    return scheme == "https" or is_loopback(host)
+    return scheme == "https" or stays_here(host)
 
 
 def https_url(url: str) -> str:
@@ -132,7 +143,10 @@ def api_origin(url: str) -> str:
 
 def api_of(audience: str | None) -> tuple[str, ...]:
     """The origin of *audience*, if that is a URL that may see a token; else nothing."""
-    return (spelled(*origin(audience)),) if audience is not None and is_secure(audience) else ()
+    if audience is None or not is_secure(audience):
+        return ()
+    scheme, host, port = origin(audience)
+    return (spelled(scheme, host, port),) if scheme == "https" or is_loopback(host) else ()
 
 
 def redirect_uri(url: str) -> str:
@@ -142,12 +156,23 @@ def redirect_uri(url: str) -> str:
     return url
 
 
-def host_name(text: str) -> str:
-    """*text*, if it is a host, with or without a port."""
+def service_origin(text: str) -> str:
+    """
+    The origin of a service that a person names by its host, or by its address as a browser shows it.
+
+    Example:
+        >>> service_origin("ACME.eu.auth0.com"), service_origin("https://acme.eu.auth0.com/")
+        ('https://acme.eu.auth0.com', 'https://acme.eu.auth0.com')
+    """
+    url = text if "://" in text else f"https://{text}"
     try:
-        origin(f"https://{text}")
+        found = origin(url)
     except ValueError:
-        text = ""
-    if not text or re.search(r"[/?#\\]", text):
-        raise ValueError('must be a host name such as "acme.example.com", without https:// and without a path')
-    return text
+        found = None
+    if found is None or re.search(r"[?#\\]", url) or url.partition("://")[2].partition("/")[2]:
+        raise ValueError(
+            'must be a host name such as "acme.example.com", or "https://acme.example.com", without a path'
+        )
+    if found[0] == "http" and not stays_here(found[1]):
+        raise ValueError("must begin with https://; http:// is only for this machine (127.0.0.1, [::1], localhost)")
+    return spelled(*found)

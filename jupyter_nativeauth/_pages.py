@@ -182,9 +182,9 @@ def button_page(*, title: str, text: str, button: str, action: str, fields: dict
     return Page(200, _frame(html.escape(title), body), form_action="'self'", referrer="same-origin")
 
 
-def forward_page(*, title: str, text: str, button: str, url: str) -> Page:
+def forward_page(*, title: str, text: str, button: str, url: str, by_itself: bool = True) -> Page:
     """
-    On to *url*, by itself and by a link.
+    On to *url*, by a link, and by itself unless somebody has to look first.
 
     Not a redirect: Chromium applies the form's ``form-action`` to redirects that follow its POST.
     """
@@ -194,7 +194,7 @@ def forward_page(*, title: str, text: str, button: str, url: str) -> Page:
         _frame(
             html.escape(title),
             f'<p>{html.escape(text)}</p><a class="button" href="{target}">{html.escape(button)}</a>',
-            head=f'<meta http-equiv="refresh" content="0; url={target}">',
+            head=f'<meta http-equiv="refresh" content="0; url={target}">' if by_itself else "",
         ),
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ._tokens import Identity
 from .errors import LoginFailed, NativeAuthError
+from .providers import PRESETS
 
 if TYPE_CHECKING:
     from ._account import Account
@@ -204,6 +205,16 @@ class PendingLogins:
             pending.answered = pending.answered or taken
             return taken
 
+    def restart(self, pending: Pending, before: AuthorizationRequest, request: AuthorizationRequest) -> bool:
+        """Let *pending* wait for the answer to *request*, no more for that to *before*. Only the first caller can."""
+        with self._lock:
+            if self._by_state.pop(fingerprint(before.state.reveal()), None) is None:
+                return False
+            pending.request, pending.bound_to = request, None
+            pending.ticket, pending.ticket_until = secrets.token_urlsafe(24), self._clock.monotonic() + 60
+            self._by_state[fingerprint(request.state.reveal())] = pending
+        return True
+
     def close(self, pending: Pending, result: Identity | NativeAuthError) -> None:
         """Let everybody who waits know how it ended. The first end counts."""
         with self._lock:
@@ -256,7 +267,9 @@ class PendingLogins:
         with self._lock:
             late = [pending for pending in self._by_state.values() if now >= pending.until]
         for pending in late:
-            self.close(pending, LoginFailed("Nobody finished the sign-in in time.", code="timeout", hint="Try again."))
+            lost = PRESETS[pending.request.profile.provider].lost_words if pending.bound_to is not None else ""
+            hint = f"Try again. {lost}".strip()
+            self.close(pending, LoginFailed("Nobody finished the sign-in in time.", code="timeout", hint=hint))
 
 
 def _nobody(_: Pending) -> None:

@@ -161,6 +161,8 @@ class Refresher:
         if not generation:
             account.drop(newer)  # a sign-out or another sign-in won meanwhile
             return
+        if problem is not None and problem.code == "keys_rotated":
+            return  # saved; another look fetches the keys, and renews once more
         if problem is not None:
             raise self._back_off(problem, at_least=SPACING)
         self._hand_out(job, newer, generation)
@@ -187,8 +189,8 @@ class Refresher:
                 raise account.required("expired")
         elif account.login().refresh_token == sent.refresh_token:
             why = account.required("refused")
-            words = f"{why.args[0]} {error.args[0]}"
-            raise self._back_off(LoginRequired(words, code="refused", hint=why.hint), at_least=SPACING)
+            words, hint = f"{why.args[0]} {error.args[0]}", f"{error.hint} {why.hint}".strip()
+            raise self._back_off(LoginRequired(words, code="refused", hint=hint), at_least=SPACING)
 
     def _keep(self, job: Future[AccessToken], seen: int, sent: Login, newer: Login, error: StoreError) -> None:
         """

@@ -11,10 +11,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ._origin import api_origin, host_name, https_url, redirect_uri
+from ._origin import api_origin, https_url, redirect_uri, service_origin
+from ._payload import ACCOUNT
+from ._tenant import tenant_label
 from ._tomlfile import shown
 from .errors import ConfigError, clean
-from .providers import PRESETS
+from .providers import PRESETS, Preset
 
 __all__ = [
     "CHECKS",
@@ -22,6 +24,7 @@ __all__ = [
     "Table",
     "checked",
     "checked_options",
+    "fits",
     "nearest",
     "one_of",
     "profile_name",
@@ -107,10 +110,25 @@ def checked_options(where: str, provider: str, options: object, more: Mapping[st
 
 
 def _option(key: str) -> Check:
-    """The check for an option, whose name tells what it holds."""
-    if key == "issuer" or key.endswith("url"):
-        return _maybe(_url(https_url))
-    return _maybe(_url(host_name) if key.endswith("domain") else _text)
+    """The check for an option, whose name tells what it holds, with whichever provider."""
+    return _maybe(_OPTIONS.get(key, _text))
+
+
+def fits(where: str, preset: Preset, scopes: Iterable[str], redirect_uri: str | None) -> None:
+    """
+    What is right in itself, and not with this provider.
+
+    Raises:
+        ConfigError: A value is such.
+    """
+    for scope in scopes:
+        if scope.lower() in preset.refused_scopes:
+            raise ConfigError(f'{where} scopes must not hold "{scope}": {preset.refused_scopes[scope.lower()]}.')
+    longest = preset.redirect.longest
+    if redirect_uri is not None and 0 < longest < len(redirect_uri):
+        raise ConfigError(
+            f"{where} redirect_uri must have at most {longest} characters with {preset.label}, not {len(redirect_uri)}."
+        )
 
 
 def _near(key: str, takes: tuple[str, ...]) -> str:
@@ -204,6 +222,22 @@ def _client_id(value: Any) -> str:
     return str(value)
 
 
+def _pattern(pattern: str, words: str) -> Check:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(f"must {words}, not {_shown(value)}")
+        return value
+
+    return check
+
+
+def _flag(value: Any) -> str | None:
+    """Options are strings: this one is there, or it is not."""
+    if not isinstance(value, bool) and value != "true":
+        raise ValueError(f"must be true or false, not {_shown(value)}")
+    return "true" if value else None
+
+
 def _number(words: str, least: int, most: int) -> Check:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -267,7 +301,7 @@ _URLS = '["https://api.example.com"]'
 # In the order in which they are checked, and in which a list of known keys names them.
 CHECKS: Mapping[str, Check] = {
     "client_id": _client_id,
-    "client_type": one_of("native"),
+    "client_type": _text,  # and one of the preset's `client_types`
     "scopes": _maybe(_list(_scope, '["openid", "profile"]')),
     "api": _maybe(_list(_url(api_origin), _URLS)),
     "audience": _maybe(_text),
@@ -287,5 +321,25 @@ CHECKS: Mapping[str, Check] = {
     "timeout": _number(_SECONDS, 1, 3600),
     "key_source": _key_source,
     "ca_bundle": _maybe(_path),
+}
+
+
+def _origins(value: Any) -> str:
+    """Origins, with blanks between: an option is a string, also where the file has a list."""
+    listed = value.split() if isinstance(value, str) else value
+    return " ".join(_list(_url(service_origin), '["login.customer.com"]')(listed))
+
+
+_OPTIONS: Mapping[str, Check] = {
+    "issuer": _url(https_url),
+    "force_network": _pattern(r"[A-Z]+", 'be a network in capitals, such as "TESTNET"'),
+    "insecure_implicit_flow": _flag,
+    "signers": _pattern(f"{ACCOUNT}(,{ACCOUNT})*", "be accounts (r...), with commas between"),
+    # Kept as origins, "https://host" without a slash.
+    **dict.fromkeys(("application_domain", "domain", "environment_url", "tenant_custom_domain"), _url(service_origin)),
+    "tenant_custom_domains": _origins,
+    "tenant_discovery": one_of("login_page", "authorize"),
+    "tenant_name": _url(tenant_label),
+    "tenant_separator": one_of("-", "."),
 }
 OPTIONS = frozenset(key for preset in PRESETS.values() for key in (*preset.needs, *preset.takes))

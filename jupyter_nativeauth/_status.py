@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._account import Account
     from ._exchange import Clock
     from ._tokens import Login
+    from .profiles import Profile
 
 __all__ = ["ProfileStatus", "status", "status_of"]
 
@@ -45,7 +46,7 @@ class ProfileStatus:
         key_source: ``keychain``, ``server``, ``process`` ...; empty if there is no key yet.
         key_label: The same, for people.
         message: What is wrong, if something is.
-        hint: What to do about it.
+        hint: What to do about it; for a login that works, what it lacks.
     """
 
     profile: str
@@ -146,9 +147,22 @@ def status_of(account: Account, *, default: bool = False) -> ProfileStatus:
         expires_at=login.expires_at,
         ends_at=login.ends_at,
         renews=login.refresh_token is not None,
+        hint=_notice(profile, login),
     )
 
 
 def _is_over(account: Account, login: Login) -> bool:
     never_renewed = login.refresh_token is None and login.expires_at is not None
     return never_renewed and not account.before(login.expires_at or 0.0, math.inf)
+
+
+def _notice(profile: Profile, login: Login) -> str:
+    """What a person should know who is signed in, and gets less of the service than they may expect."""
+    preset, notices = PRESETS[profile.provider], []
+    if login.refresh_token is None and (profile.scopes is None or "offline_access" in profile.scopes):
+        notices.append(preset.no_offline_words)
+    # An API's access token is a JWT there; what is in it is the API's business.
+    token = login.access_token
+    if profile.audience is None and token is not None and token.reveal().count(".") != 2:
+        notices.append(preset.no_audience_words)
+    return " ".join(words for words in notices if words)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self
 
-from .providers import Provider
+from ._metadata import Provider
 
 __all__ = ["AccessToken", "Body", "Identity", "Login", "Members", "Secret"]
 

@@ -6,8 +6,10 @@ For ten minutes it keeps, sealed, what a browser page needs to end the provider'
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._metadata import RP_INITIATED
 from ._tokens import Login, Members, Secret
 from .errors import VaultDamaged
 
@@ -24,6 +26,7 @@ class EndSession(NamedTuple):
     """What the browser needs to end the session at the provider itself."""
 
     endpoint: str
+    names: Mapping[str, str]  # the service's own for the standard's parameters
     client_id: str
     id_token: Secret | None
 
@@ -50,6 +53,7 @@ def bury(vault: Vault, *, now: float) -> Login | None:
                 reason="signed_out",
                 until=now + _LIFE,
                 endpoint=login.provider.end_session_endpoint,
+                names=dict(login.provider.end_session_parameters),
                 client_id=login.client_id,
                 id_token=login.id_token.reveal() if login.id_token else None,
             )
@@ -98,4 +102,4 @@ def _ending(contents: Contents, now: float) -> EndSession | None:
         return None
     record = contents.record
     id_token = Secret(record["id_token"]) if record["id_token"] else None
-    return EndSession(record["endpoint"], record["client_id"], id_token)
+    return EndSession(record["endpoint"], record.get("names", RP_INITIATED), record["client_id"], id_token)

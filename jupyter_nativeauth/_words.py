@@ -39,7 +39,8 @@ def describe(status: ProfileStatus, *, place: str = "kernel", now: float | None 
     )
     if status.state == "signed_in":
         told = minutes(status, time.time() if now is None else now)
-        return replace(words, tone="good", state=f"Signed in as {status.name}", time=told)
+        lines = (status.hint,) if status.hint else ()
+        return replace(words, tone="good", state=f"Signed in as {status.name}", time=told, lines=lines)
     if status.state == "signed_out":
         return words
     state = "The login cannot be used" if status.state == "unavailable" else "Signed out"

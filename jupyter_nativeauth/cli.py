@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
-from .errors import KeySourceUnavailable, NativeAuthError
+from ._grant import printable
+from .errors import ConfigError, KeySourceUnavailable, NativeAuthError
 
 if TYPE_CHECKING:
     from ._account import Account
@@ -64,7 +65,7 @@ def login(profile: str | None, scopes: tuple[str, ...], *, switch: bool, timeout
     account = accounts().get(profile)
     key = account.key(interactive=True, create=True)
     if key is not None and key.source == "process":
-        raise _would_end_with_this_command(account)
+        raise _would_end_with_this_command(account, "login")
     began = start(profile, Ask(scopes, switch=switch), timeout=timeout, flow=flow)
     if isinstance(began, Identity):
         click.echo(f"Already signed in to {began.profile} as {began.name}. To choose another account, add --switch.")
@@ -72,16 +73,19 @@ def login(profile: str | None, scopes: tuple[str, ...], *, switch: bool, timeout
         wait(began)  # says what it waits for, and how it ended
 
 
-def _would_end_with_this_command(account: Account) -> KeySourceUnavailable:
+def _would_end_with_this_command(account: Account, what: str) -> KeySourceUnavailable:
     name = account.profile.name
     if account.profile.key_source == "memory":
-        why = f'The profile {name!r} keeps its login in memory only (key_source = "memory").'
+        why = f'The profile {name!r} keeps its {what} in memory only (key_source = "memory").'
     else:
-        why = "There is no keychain here to keep the login in."
+        why = f"There is no keychain here to keep the {what} in."
+    instead = f"Start JupyterLab and run `%login {name}` there, or let your script call login() itself."
+    if what == "secret":
+        instead = "Run this in a terminal of JupyterLab, whose server keeps it until it stops."
     return KeySourceUnavailable(
         f"{why} It would be over as soon as this command ends.",
         code="keychain_missing",
-        hint=f"Start JupyterLab and run `%login {name}` there, or let your script call login() itself.",
+        hint=instead,
     )
 
 
@@ -93,6 +97,23 @@ def logout(profile: str | None, *, browser: bool) -> None:
     from ._logout import logout as sign_out
 
     click.echo(str(sign_out(profile, browser=browser)))
+
+
+@main.command()
+@_PROFILE
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def doctor(context: click.Context, profile: str | None, *, as_json: bool) -> None:
+    """
+    Check a profile, and say what to set at the service.
+
+    It changes nothing. Exit status 1: as things are, a sign-in cannot succeed.
+    """
+    from ._doctor import diagnose
+
+    found = diagnose(profile)
+    click.echo(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))
+    context.exit(0 if found.healthy else 1)
 
 
 @main.command()
@@ -146,6 +167,61 @@ def token(profile: str | None) -> None:
     from ._session import access_token
 
     click.echo(access_token(profile).reveal())
+
+
+@main.group()
+def secret() -> None:
+    """
+    Keep the secret of a confidential client.
+
+    Only for profiles with client_type = "confidential": a native client has none.
+    """
+
+
+@secret.command(name="set")
+@_PROFILE
+def set_secret(profile: str | None) -> None:
+    """
+    Keep a client's secret, sealed with the key of your logins.
+
+    It asks for the secret; or give it on standard input. There is no option for it, since others could read it there.
+    """
+    from ._accounts import accounts
+    from ._tokens import Secret
+
+    account = accounts().get(profile)
+    name = account.profile.name
+    if account.profile.client_type != "confidential":
+        raise ConfigError(
+            f"The profile {name!r} is of a native client, which has no secret.",
+            hint='If the service gave it one, write client_type = "confidential" into the profile.',
+        )
+    key = account.key(interactive=True, create=True)
+    if key is None or key.source == "process":
+        raise _would_end_with_this_command(account, "secret")
+    given = Secret(_asked_for(name))
+    if not given.reveal() or not printable(given.reveal()):
+        raise ConfigError("That is no client secret: it is empty, or has blanks in it.", hint="Nothing has changed.")
+    account.client_secret().set(given, key)
+    click.echo(f"The client secret of {name} is kept, sealed with the key in {key.label}. A sign-out leaves it.")
+
+
+def _asked_for(name: str) -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt(f"Client secret of {name}", hide_input=True, prompt_suffix=": ", err=True)).strip()
+    return sys.stdin.read(8192).strip()
+
+
+@secret.command(name="remove")
+@_PROFILE
+def remove_secret(profile: str | None) -> None:
+    """Forget a client's secret."""
+    from ._accounts import accounts
+
+    account = accounts().get(profile)
+    there = account.client_secret().remove()
+    name = account.profile.name
+    click.echo(f"The client secret of {name} is forgotten." if there else f"There is no client secret of {name} here.")
 
 
 @main.command()

@@ -9,6 +9,7 @@ NativeAuthError
 ├── ProviderUnavailable    network, 5xx, 429 or nonsense: nothing was lost, try later
 ├── OriginNotAllowed       the request goes to an origin that must not see this profile's access token
 ├── StepUpRequired         the API wants more than this login has; says which login() call gives it
+├── NotSigned              a sign request was rejected, cancelled, or not opened in time
 └── StoreError             the place where the login is kept
     ├── KeySourceUnavailable   the key cannot be had: keychain locked, missing, refused, silent
     ├── VaultDamaged           the file is not what we wrote; it was set aside
@@ -28,6 +29,7 @@ __all__ = [
     "LoginFailed",
     "LoginRequired",
     "NativeAuthError",
+    "NotSigned",
     "OriginNotAllowed",
     "ProviderError",
     "ProviderUnavailable",
@@ -186,6 +188,17 @@ class StepUpRequired(NativeAuthError):
     ) -> None:
         super().__init__(message, code=code, hint=hint)
         self.scopes, self.acr_values, self.max_age = scopes, acr_values, max_age
+
+
+class NotSigned(NativeAuthError):
+    """
+    Nobody has signed what a sign request asked for, or not in a way that counts.
+
+    ``code`` is ``rejected``, ``expired``, ``cancelled``, ``timeout`` (it may still be open), ``other_account``,
+    ``other_network`` or ``failed``.
+    """
+
+    default_code = "not_signed"
 
 
 class StoreError(NativeAuthError):

@@ -169,10 +169,10 @@ class NativeAuthExtension(ExtensionApp):
     def _port_in_use(self, account: Account, redirect_uri: str) -> Iterator[str]:
         """The redirect URI on a port that the service knows: *redirect_uri* itself, or that of a listener of ours."""
         ports, parts = account.profile.redirect_ports, urlsplit(redirect_uri)
-        if account.profile.redirect_uri or not ports or parts.port in ports:
-            yield redirect_uri
+        if account.profile.redirect_uri or not ports or parts.port in ports or not is_loopback(parts.hostname or ""):
+            yield redirect_uri  # on a hub there is one public address, and `redirect_ports` are of this machine
             return
-        if not is_loopback(parts.hostname or "") or parts.port != self._server.port:
+        if parts.port != self._server.port:
             known = ", ".join(str(port) for port in ports)
             raise ConfigError(
                 f"The service of {account.profile.name!r} sends browsers to the ports {known} of their machine only.",

@@ -15,11 +15,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
-from ._origin import api_of, origin
-from ._settings import CHECKS, OPTIONS, Table, checked, checked_options, nearest, one_of, profile_name, where_of
+from ._origin import api_of, api_origin, origin
+from ._settings import CHECKS, OPTIONS, Table, checked, checked_options, fits, nearest, one_of, profile_name, where_of
 from ._tomlfile import read_toml, shown, stamp
 from .errors import ConfigError, clean
-from .providers import PRESETS
+from .providers import PRESETS, filled
 
 __all__ = ["Profile", "Profiles", "load", "origin"]
 
@@ -122,10 +122,15 @@ class Profile:
         keep(self, "name", checked(where, "its name", profile_name, name))
         keep(self, "provider", checked(where, "provider", one_of(*PRESETS), provider))
         keep(self, "options", checked_options(where, provider, options, more))
-        for key, check in CHECKS.items():
+        preset = PRESETS[self.provider]
+        for key, check in {**CHECKS, "client_type": one_of(*preset.client_types)}.items():
             keep(self, key, checked(where, key, check, given[key]))
+        fits(where, preset, self.scopes or (), self.redirect_uri)
         if api is None:
-            keep(self, "api", api_of(self.audience))
+            known = (api_origin(filled(url, preset, self.options)) for url in preset.api)
+            keep(self, "api", api_of(self.audience) or tuple(known))
+        if not self.redirect_ports and self.redirect_uri is None:
+            keep(self, "redirect_ports", preset.redirect.ports)
 
     @property
     def api_origins(self) -> tuple[tuple[str, str, int], ...]:
@@ -136,6 +141,11 @@ class Profile:
     def base_url(self) -> str:
         """The first of the API origins, or nothing."""
         return self.api[0] if self.api else ""
+
+    @property
+    def home(self) -> str:
+        """The organization or tenant that it names, or nothing. A login of another one is not of this profile."""
+        return self.organization or self.options.get("tenant_custom_domain") or self.options.get("tenant_name", "")
 
     def fingerprint(self) -> str:
         """

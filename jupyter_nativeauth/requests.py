@@ -49,7 +49,7 @@ class NativeAuth(BearerAuth, AuthBase):
         response.request = _plain(request)
         if request.headers.get("Authorization") != Bearer.header(token):
             return response  # whoever never saw it, after a redirect, cannot refuse it
-        if not self._bearer.wants_another(response.status_code, response.headers):
+        if not self._is_rejected(response):
             return response
         newer = self._bearer.account.access_token(rejected=token)
         if newer == token or not isinstance(request.body, str | bytes | None):
@@ -63,8 +63,12 @@ class NativeAuth(BearerAuth, AuthBase):
         answer.history.append(response)
         if answer.is_redirect:
             self._signed(request, newer)  # the library builds the next request from this one
-        self._bearer.wants_another(answer.status_code, answer.headers)
+        self._is_rejected(answer)
         return answer
+
+    def _is_rejected(self, response: requests.Response) -> bool:
+        body = response.content if self._bearer.has_to_read(response.status_code) else b""
+        return self._bearer.wants_another(response.status_code, response.headers, body)
 
 
 def _plain(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._metadata import Provider
 from ._tokens import Identity, Login, Secret
-from .providers import Provider
 
 if TYPE_CHECKING:
     from ._account import Account

@@ -24,6 +24,7 @@ pytest_plugins = (
     "tests.lab",
     "tests.browser",
     "tests.person",
+    "tests.emulators.fixtures",
     "pytest_jupyter.jupyter_server",
 )
 

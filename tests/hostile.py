@@ -21,7 +21,7 @@ import ssl
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -30,24 +30,13 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from tests.answers import Answer, AnswerServer, Request, Script, redirect
+from tests.manners import OF_THE_CLIENT, RULES, bad_manners, secrets_in_address
 
-EXPECTED = {
-    "authorize": {
-        "needs": {"response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge"}
-        | {"code_challenge_method"},
-        "may": {"prompt", "max_age", "acr_values", "login_hint", "audience", "organization", "connection"}
-        | {"ui_locales", "resource"},
-    },
-    "authorization_code": {
-        "needs": {"grant_type", "code", "redirect_uri", "code_verifier", "client_id"},
-        "may": {"resource"},
-    },
-    # A refresh never names scopes: some services narrow the grant for good, others refuse.
-    "refresh_token": {"needs": {"grant_type", "refresh_token", "client_id"}, "may": {"resource"}},
-    "revoke": {"needs": {"token", "client_id"}, "may": {"token_type_hint"}},
-    "end_session": {"needs": set(), "may": {"id_token_hint", "client_id", "post_logout_redirect_uri", "state"}},
+EXPECTED = RULES | {
+    "authorize": RULES["authorize"] | {"audience", "organization", "connection", "ui_locales", "resource"},
+    "authorization_code": RULES["authorization_code"] | {"resource"},
+    "refresh_token": RULES["refresh_token"] | {"resource"},
 }
-REPEATABLE = {"resource"}  # RFC 8707, section 2
 PATHS = {
     "/.well-known/openid-configuration": "discovery",
     "/.well-known/oauth-authorization-server": "metadata",
@@ -280,47 +269,10 @@ class Hostile:
 
     def _inspect(self, request: Request) -> None:
         endpoint = endpoint_of(request)
-        kind = str(request.get("grant_type")) if endpoint == "token" else endpoint
-        found: list[str] = []
-        rule = EXPECTED.get(kind)
-        if rule is not None:
-            names = Counter(name for name, _ in request.params)
-            extra = self.allowed if endpoint == "authorize" else set()
-            found += [f"unexpected {name}" for name in names if name not in rule["needs"] | rule["may"] | extra]
-            found += [f"missing {name}" for name in rule["needs"] if name not in names]
-            found += [f"{name} comes {n} times" for name, n in names.items() if n > 1 and name not in REPEATABLE]
-        elif request.params:
-            found.append(f"parameters: {[name for name, _ in request.params]}")
-        if endpoint == "token" and rule is None:
-            found.append("no known grant_type")
-        if endpoint in ("token", "revoke"):
-            found += self._inspect_post(request)
-        self._learn(request)
-        found += self._inspect_address(request)
-        self.violations += [f"{endpoint}: {what}" for what in found]
-
-    @staticmethod
-    def _inspect_post(request: Request) -> Iterable[str]:
-        if request.method != "POST" or request.query:
-            yield "not a plain POST"
-        if request.headers.get("content-type", "").split(";")[0] != "application/x-www-form-urlencoded":
-            yield "content type"
-        if endpoint_of(request) == "token" and request.headers.get("accept") != "application/json":
-            yield "accept is not application/json"
-        for name in ("authorization", "cookie", "referer", "origin"):
-            if name in request.headers:
-                yield f"sends {name}"
-
-    def _inspect_address(self, request: Request) -> Iterable[str]:
-        allowed = {"id_token_hint", "state", "nonce"}  # the browser's own navigation to the provider
-        held = [value for name, value in request.query if name not in allowed]
-        held += [request.path, request.headers.get("referer", "")]
-        for kind, secret in self._secrets:
-            if any(secret in text for text in held):
-                yield f"{kind} in an address"
-
-    def _learn(self, request: Request) -> None:
-        for name, kind in {"state": "state", "nonce": "nonce", "code_verifier": "verifier"}.items():
+        rules = EXPECTED | {"authorize": EXPECTED["authorize"] | self.allowed}
+        self.violations += bad_manners(endpoint, request, rules)
+        for name, kind in OF_THE_CLIENT.items():
             value = request.get(name)
             if value and len(value) >= 8:
                 self.mint(kind, value)
+        self.violations += [f"{endpoint}: {what}" for what in secrets_in_address(request, self._secrets)]

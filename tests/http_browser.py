@@ -198,10 +198,13 @@ class HttpBrowser:
             headers = {**headers, "Cookie": "; ".join(f"{one.name}={one.value}" for one in cookies)}
         kinds: dict[str, Any] = {"timeout": 60}
         connection: http.client.HTTPConnection
+        host = parts.hostname or ""
+        if host.endswith(".localhost"):  # loopback, in browsers without asking anybody (RFC 6761, section 6.3)
+            host, headers = "127.0.0.1", {**headers, "Host": parts.netloc}
         if parts.scheme == "https":
-            connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, context=self._tls, **kinds)
+            connection = http.client.HTTPSConnection(host, parts.port, context=self._tls, **kinds)
         else:
-            connection = http.client.HTTPConnection(parts.hostname or "", parts.port, **kinds)
+            connection = http.client.HTTPConnection(host, parts.port, **kinds)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
             connection.request(method, target, body, headers)

@@ -13,11 +13,11 @@ from typing import Any
 from jupyter_nativeauth import NativeAuthError, ProviderUnavailable
 from jupyter_nativeauth._account import Account
 from jupyter_nativeauth._http import Answer
+from jupyter_nativeauth._metadata import Provider
 from jupyter_nativeauth._oauth import Ask, AuthorizationRequest, Post, authorization_request
 from jupyter_nativeauth._tokens import Body, Identity, Login, Secret
 from jupyter_nativeauth.keys import Key, Keys
 from jupyter_nativeauth.profiles import Profile
-from jupyter_nativeauth.providers import Provider
 
 ISSUER = "https://id.example"
 CLIENT = "cli"

@@ -31,10 +31,12 @@ from jupyter_nativeauth import (
     ProviderUnavailable,
 )
 from jupyter_nativeauth._account import Account
-from jupyter_nativeauth._exchange import discover, revoke
+from jupyter_nativeauth._callback import read_callback
+from jupyter_nativeauth._discovery import discover
+from jupyter_nativeauth._exchange import revoke
 from jupyter_nativeauth._http import ProviderClient
 from jupyter_nativeauth._jwks import read_keys
-from jupyter_nativeauth._oauth import Ask, authorization_request, read_callback
+from jupyter_nativeauth._oauth import Ask, authorization_request
 from jupyter_nativeauth._tokens import Identity, Login, Secret
 from jupyter_nativeauth.agent import KeyAgent
 from jupyter_nativeauth.keys import Keys

@@ -27,13 +27,6 @@ from tests.person import Person
 CALL = "from jupyter_nativeauth import get_session\nprint(get_session('acme').get('/api/me').status_code)\n"
 
 
-def expire(person: Person) -> None:
-    """The access token's time is over, as the vault tells it: everybody who reads it has to renew."""
-    account = person.account
-    login = account.login()
-    account.replace(login, replace(login, expires_at=time.time() - 1))
-
-
 def child(code: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
@@ -58,7 +51,7 @@ def until(ready: Callable[[], Any], what: str) -> None:
 def test_64_threads_renew_once(person: Person, oidc: OidcProvider) -> None:
     """FLT-012, TRP-19: 64 threads with one expired login make one token request, and all calls succeed."""
     person.sign_in()
-    expire(person)
+    person.expire()
     start = threading.Barrier(64)
     with get_session("acme") as api:
 
@@ -75,7 +68,7 @@ def test_64_threads_renew_once(person: Person, oidc: OidcProvider) -> None:
 def test_16_processes_renew_once(person: Person, oidc: OidcProvider) -> None:
     """FLT-011: 16 processes with one expired login make one token request, and all calls succeed."""
     person.sign_in()
-    expire(person)
+    person.expire()
     code = "import sys\nfrom jupyter_nativeauth import get_session\napi = get_session('acme')\nsys.stdin.read()\n"
     crowd = [child(code + "print(api.get('/api/me').status_code)", stdin=subprocess.PIPE) for _ in range(16)]
     for process in crowd:
@@ -89,7 +82,7 @@ def test_16_processes_renew_once(person: Person, oidc: OidcProvider) -> None:
 def test_forked_children_renew_once_together(person: Person, oidc: OidcProvider) -> None:
     """FLT-018, TRP-32: children that are forked with a warm session share one renewal with their parent."""
     person.sign_in()
-    expire(person)
+    person.expire()
     code = """
 import os
 from jupyter_nativeauth import get_session
@@ -111,7 +104,7 @@ print(mine, [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in childre
 def test_a_hundred_tasks_renew_once_and_the_loop_goes_on(person: Person, oidc: OidcProvider) -> None:
     """FLT-013: 100 tasks make one request, while the event loop keeps turning."""
     person.sign_in()
-    expire(person)
+    person.expire()
     oidc.fault("token", action="delay", seconds=0.5)
 
     async def main() -> tuple[list[int], int]:
@@ -138,7 +131,7 @@ def test_a_hundred_tasks_renew_once_and_the_loop_goes_on(person: Person, oidc: O
 def test_a_cancelled_task_does_not_cancel_the_renewal(person: Person, oidc: OidcProvider) -> None:
     """A task that is cancelled while a renewal is on its way ends at once; the renewal is saved all the same."""
     person.sign_in()
-    expire(person)
+    person.expire()
     before = person.account.login().refresh_token
     oidc.fault("token", action="hold")
 
@@ -162,7 +155,7 @@ def test_a_cancelled_task_does_not_cancel_the_renewal(person: Person, oidc: Oidc
 def test_a_short_script_does_not_lose_the_login(person: Person, oidc: OidcProvider, how: str) -> None:
     """FLT-054: a script that ends or is interrupted while a renewal is on its way saves the new login first."""
     person.sign_in()
-    expire(person)
+    person.expire()
     oidc.fault("token", action="hold")
     code = CALL
     if how == "ends":
@@ -190,7 +183,7 @@ def test_a_short_script_does_not_lose_the_login(person: Person, oidc: OidcProvid
 def test_a_sign_out_during_a_renewal_wins(person: Person, oidc: OidcProvider) -> None:
     """FLT-050: what the provider grants to a login that has ended meanwhile is revoked, not stored."""
     person.sign_in()
-    expire(person)
+    person.expire()
     oidc.fault("token", when="after", action="hold")
     errors: list[BaseException] = []
 
@@ -217,7 +210,7 @@ def test_a_sign_out_during_a_renewal_wins(person: Person, oidc: OidcProvider) ->
 def test_a_new_sign_in_during_a_renewal_wins(person: Person, oidc: OidcProvider) -> None:
     """FLT-015: a renewal of the old login neither overwrites nor ends the new one."""
     person.sign_in()
-    expire(person)
+    person.expire()
     oidc.fault("token", when="before", action="hold")
     thread = threading.Thread(target=person.account.access_token)
     thread.start()
@@ -251,7 +244,7 @@ def test_a_rejected_token_is_renewed_once(person: Person, oidc: OidcProvider) ->
 def test_a_lost_answer_is_asked_for_once_more(person: Person, oidc: OidcProvider) -> None:
     """FLT-020: the provider rotated and the answer was lost; one repetition, and then the login is honestly over."""
     person.sign_in()
-    expire(person)
+    person.expire()
     oidc.fault("token", when="after", action="drop")
     with pytest.raises(LoginRequired) as caught:
         get_session("acme").get("/api/me")
@@ -263,7 +256,7 @@ def test_a_lost_answer_is_asked_for_once_more(person: Person, oidc: OidcProvider
 def test_a_provider_in_trouble_ends_no_login(person: Person, oidc: OidcProvider, status: int) -> None:
     """FLT-001, FLT-002, FLT-005, FLT-006: with the token over, a typed error; the login stays and works again later."""
     person.sign_in()
-    expire(person)
+    person.expire()
     oidc.fault("token", status=status, body="<h1>oops</h1>", headers={"content-type": "text/html"})
     with pytest.raises(ProviderUnavailable):
         get_session("acme").get("/api/me")
@@ -321,7 +314,7 @@ while True:
 def test_a_spent_refresh_token_is_forgiven_if_somebody_stored_a_newer_one(person: Person, oidc: OidcProvider) -> None:
     """FLT-023: ``invalid_grant`` ends the login only if the vault still holds the token that was refused."""
     person.sign_in()
-    expire(person)
+    person.expire()
     old = person.account.login()
     from jupyter_nativeauth.errors import ProviderError
 
@@ -377,7 +370,7 @@ def test_the_same_person_signs_in_again_during_a_renewal(person: Person, oidc: O
     """FLT-015: the provider may go on with the same grant, so the renewal that lost is dropped and not revoked."""
     browser = oidc.browser()
     person.sign_in(browser)
-    expire(person)
+    person.expire()
     oidc.fault("token", when="after", action="hold")
     thread = threading.Thread(target=person.account.access_token)
     thread.start()
@@ -403,7 +396,7 @@ def test_an_api_that_refuses_everything_causes_no_storm(person: Person, oidc: Oi
 def test_a_renewal_without_a_thread_is_an_error_and_no_wait(person: Person, oidc: OidcProvider) -> None:
     """FLT-069: where no thread can be started, the caller is told, and a later call tries again."""
     person.sign_in()
-    expire(person)
+    person.expire()
     code = """
 import threading
 from jupyter_nativeauth import ProviderUnavailable, get_session

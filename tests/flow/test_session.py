@@ -254,7 +254,7 @@ STRAIGHTENED = ["https://api.example\\.evil.example/", "https://api%2eexample/",
 def test_what_an_origin_is(person: Person, call: Call) -> None:
     """SEC-070: scheme, host and port decide, in every spelling of them; what could be read in two ways is refused."""
     known = ["https://api.example", "https://bücher.example:8443", "http://[::1]:9000"]
-    person.write(acme=person.oidc.profile(api=known))
+    person.write(acme=person.service.profile(api=known))
     # Nobody is signed in: an origin that is allowed ends with that, and no address is ever looked up.
     for url in SAME:
         with pytest.raises(LoginRequired):
@@ -269,7 +269,7 @@ def test_what_an_origin_is(person: Person, call: Call) -> None:
 
 def test_relative_and_strange_addresses_stay_at_the_api(person: Person) -> None:
     """SEC-072: what follows ``base_url`` cannot lead away from it."""
-    person.write(acme=person.oidc.profile(api=["https://api.example"]))
+    person.write(acme=person.service.profile(api=["https://api.example"]))
     for path in ("v1", "/v1", "?q", "/\\evil.example", "../x"):
         with get_session() as api, pytest.raises(LoginRequired):
             api.get(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -21,6 +21,9 @@ from jupyter_nativeauth._oauth import Ask
 from jupyter_nativeauth.agent import KeyAgent
 from jupyter_nativeauth.demo.lab import start_provider
 from tests.canary import Canary
+from tests.emulators.oauth import OAuthEmulator
+from tests.emulators.xumm import Xumm
+from tests.emulators.xumm_payloads import ADA
 from tests.http_browser import HttpBrowser
 from tests.isolation import Home
 from tests.kernel import sockets
@@ -123,6 +126,48 @@ def test_quickstart_runs(account: Account, home: Home, canary: Canary) -> None:
     assert "Ada Lovelace" in shown["%whoami"]
     assert "Signed out of demo." in shown["%logout"]
     assert account.login_id() == ""
+    assert "traceback" not in text
+
+
+@pytest.mark.parametrize("name", ["auth0", "scalekit", "wristband"])
+def test_a_service_s_notebook_runs(
+    name: str, request: pytest.FixtureRequest, person_at: Callable[..., Person], home: Home, canary: Canary
+) -> None:
+    """At the service's emulator it says who signed in, calls the API, outlives its access token, and signs out."""
+    service: OAuthEmulator = request.getfixturevalue(name)
+    person = person_at(service)
+    person.sign_in()
+    book = read(ROOT / "notebooks" / f"{name}.ipynb")
+
+    def after(cell: nbformat.NotebookNode, **_: object) -> None:
+        if cell.source.startswith("PATH"):
+            person.expire()
+
+    NotebookClient(book, timeout=60, on_cell_executed=after).execute()
+    text = saved(book, home, canary)
+    shown = {cell.source.splitlines()[0]: texts(cell) for cell in book.cells if cell.cell_type == "code"}
+    assert shown["%login"] == "signed in to acme as Ada Example\n"
+    assert "'token': 1" in shown["from jupyter_nativeauth import get_session"]
+    assert "Ada Example" in shown["from jupyter_nativeauth import login"]
+    assert "renewed by itself" in shown["from jupyter_nativeauth import status"]
+    assert "Signed out of acme." in shown["%logout"]
+    assert (service.refreshes, person.account.login_id()) == (1, "")
+    assert "traceback" not in text
+
+
+def test_xumm_signs(xumm: Xumm, person_at: Callable[..., Person], home: Home, canary: Canary) -> None:
+    """XU-13: signed in by phone it calls the API, has two requests signed, and signs out; there is nothing to renew."""
+    xumm.phone = "approve"
+    person_at(xumm).sign_in()
+    book = read(ROOT / "notebooks" / "xumm.ipynb")
+    NotebookClient(book, timeout=60).execute()
+    text = saved(book, home, canary)
+    shown = {cell.source.splitlines()[0]: texts(cell) for cell in book.cells if cell.cell_type == "code"}
+    assert shown["from jupyter_nativeauth import get_session"] == f"Signed in as {ADA}\n"
+    assert shown["signed = request.result()"] == f"Signed by {ADA}\n"
+    assert "tesSUCCESS on TESTNET for my-order-1\n" in shown["payment = {"]
+    assert "Signed out of acme." in shown["%logout"]
+    assert xumm.calls.count("POST payload") == 2
     assert "traceback" not in text
 
 

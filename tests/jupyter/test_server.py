@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from jupyter_nativeauth.extension import NativeAuthExtension
+from tests import samples
 from tests.canary import Canary
 from tests.html_page import Page
 from tests.http_browser import HttpBrowser
@@ -258,6 +261,14 @@ def test_ports_that_the_service_does_not_know_are_not_used(
     done = browser.follow(url(lab, "login?profile=acme"), page)
     assert (urlsplit(done.url).port, urlsplit(done.url).path) == (port, "/nativeauth/done/signed-in")
     assert profiles(lab)["state"] == "signed_in"
+
+
+def test_a_hub_has_one_address(tmp_path: Path) -> None:
+    """A0-5: ``redirect_ports``, which services with exact ports have by default, are of this machine only."""
+    account = samples.account(tmp_path, redirect_ports=[1])
+    public = "https://hub.example/user/ada/nativeauth/callback"
+    with NativeAuthExtension()._port_in_use(account, public) as uri:
+        assert uri == public
 
 
 def test_a_browser_elsewhere_is_told_what_to_configure(

@@ -25,6 +25,12 @@ export const DEFAULTS = {
   device: false,
   select_account: false,
   alg: 'RS256',
+  issuer_path: '',                 // "/" for an issuer that ends in a slash
+  issuer_host: '127.0.0.1',        // the name in the issuer; the browser stays at whatever name it came to
+  routes: {},                      // other paths, by oidc-provider's names of its routes
+  names: {},                       // other names of parameters in the browser's requests: theirs -> the standard's
+  consent: 'asked',                // "given": offline_access needs no prompt=consent
+  jwt: null,                       // access tokens are JWTs for the "client", or for the "resource" that was asked for
   clients: [],                     // more clients, as oidc-provider wants them
 };
 
@@ -81,6 +87,18 @@ export function makeProvider(issuer, config, key) {
     features: {
       devInteractions: { enabled: false },
       deviceFlow: { enabled: config.device },
+      resourceIndicators: {
+        enabled: config.jwt !== null,
+        defaultResource: async (_ctx, _client, oneOf) => oneOf ?? (config.jwt === 'client' ? 'urn:client' : undefined),
+        getResourceServerInfo: async (_ctx, resource, client) => ({
+          scope: '',
+          audience: config.jwt === 'client' ? client.clientId : resource,
+          accessTokenFormat: 'jwt',
+          accessTokenTTL: config.access_token_ttl,
+          jwt: { sign: { alg: config.alg } },
+        }),
+        useGrantedResource: async () => true,
+      },
       revocation: { enabled: config.revocation },
       rpInitiatedLogout: {
         enabled: config.logout,
@@ -95,6 +113,7 @@ export function makeProvider(issuer, config, key) {
     pkce: { required: () => true },
     renderError: async (ctx, out) => { ctx.type = 'html'; ctx.body = errorPage(out); },
     rotateRefreshToken: config.rotation,
+    routes: config.routes,
     ttl: {
       AccessToken: config.access_token_ttl, AuthorizationCode: 60, DeviceCode: 600, IdToken: 3600, Grant: 86400,
       Interaction: 600, RefreshToken: 86400, Session: 86400,

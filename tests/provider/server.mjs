@@ -5,6 +5,7 @@
 // The control port: POST /reset {switches}, /fault {...}, /release, /expire {"model": "AccessToken"};
 // GET /state, and GET /wait?for=holding|requests&endpoint=token&count=1&seconds=10.
 
+import { createPublicKey, verify } from 'node:crypto';
 import { createServer } from 'node:http';
 
 import { Faults } from './faults.mjs';
@@ -12,11 +13,10 @@ import { Journal } from './journal.mjs';
 import { errorPage } from './pages.mjs';
 import { DEFAULTS, interact, makeKey, makeProvider, person } from './provider.mjs';
 
-const ENDPOINTS = [
-  ['discovery', /^\/\.well-known\//], ['authorization', /^\/auth$/], ['token', /^\/token$/],
-  ['revocation', /^\/token\/revocation$/], ['userinfo', /^\/me$/], ['jwks', /^\/jwks$/],
-  ['end_session', /^\/session\/end$/], ['api', /^\/api\//],
-];
+const ROUTES = {
+  authorization: '/auth', token: '/token', revocation: '/token/revocation', userinfo: '/me', jwks: '/jwks',
+  end_session: '/session/end',
+};
 const OF_THE_CLIENT = { state: 'state', nonce: 'nonce', code_verifier: 'verifier' };
 const ISSUED = { authorization_code: 'code', access_token: 'access', refresh_token: 'refresh', device_code: 'device' };
 
@@ -28,8 +28,10 @@ let config;
 let current;
 let handle;
 let issuer;
+let at;
 
-const endpointOf = (path) => ENDPOINTS.find(([, pattern]) => pattern.test(path))?.[0] ?? 'page';
+const endpointOf = (path) => Object.entries({ ...ROUTES, ...config.routes }).find(([, place]) => place === path)?.[0]
+  ?? (path.startsWith('/.well-known/') ? 'discovery' : 'page');
 const listen = (server, port) => new Promise((resolve) => {
   server.listen(port ?? 0, '127.0.0.1', () => resolve(server.address().port));
 });
@@ -51,7 +53,8 @@ function reset(switches = {}) {
   journal.clear();
   faults.clear();
   keys[config.alg] ??= makeKey(config.alg);
-  current = makeProvider(issuer, config, keys[config.alg]);
+  issuer = `http://${config.issuer_host}:${at}`;
+  current = makeProvider(issuer + config.issuer_path, config, keys[config.alg]);
   const { provider } = current;
   for (const [model, kind] of Object.entries(ISSUED)) {
     provider.on(`${model}.saved`, (token) => {
@@ -69,6 +72,7 @@ async function observed(ctx, next) {
   const entry = journal.begin(endpoint, ctx.req);
   ctx.res.once('close', () => journal.end(entry, ctx.res.headersSent ? ctx.res.statusCode : null));
 
+  if (endpoint === 'authorization' || endpoint === 'end_session') translate(ctx);
   const apply = (answer) => {
     if (answer === undefined) return;
     ctx.respond = false;
@@ -86,7 +90,17 @@ async function observed(ctx, next) {
   note(entry, ctx.url, given);
   if (endpoint === 'token') learn(given, ctx);
   if (!config.iss) hideIss(ctx, endpoint);
+  const to = ctx.response.get('location');
+  if (to?.startsWith(`${issuer}/`)) ctx.set('location', to.slice(issuer.length));
   apply(await faults.strike(endpoint, 'after'));
+}
+
+/** Some services have names of their own for parameters, and give offline access without being asked for consent. */
+function translate(ctx) {
+  const url = new URL(ctx.url, issuer);
+  const query = new URLSearchParams([...url.searchParams].map(([name, value]) => [config.names[name] ?? name, value]));
+  if (config.consent === 'given' && query.get('scope')?.includes('offline_access')) query.set('prompt', 'consent');
+  ctx.url = `${url.pathname}?${query}`;
 }
 
 /** Names of parameters only; the values that are secrets go where the sweep looks for them. */
@@ -101,7 +115,10 @@ function note(entry, url, body) {
 function learn(given, ctx) {
   const refresh = given.get('refresh_token');
   if (refresh && config.rotation) journal.presented(refresh, ctx.status === 200);
-  if (ctx.status === 200) journal.secret('id', ctx.body.id_token);
+  if (ctx.status === 200) {
+    journal.secret('id', ctx.body.id_token);
+    journal.secret('access', ctx.body.access_token);
+  }
 }
 
 function hideIss(ctx, endpoint) {
@@ -129,13 +146,23 @@ async function api(req, res) {
   }
   if (url.pathname !== '/api/me') return send(res, 404, { error: 'not_found' });
   if (token === undefined) return send(res, 401, {}, { 'www-authenticate': 'Bearer realm="api"' });
-  const known = await current.provider.AccessToken.find(token);
+  const known = await opened(token);
   if (!known) {
     return send(res, 401, {}, {
       'www-authenticate': 'Bearer realm="api", error="invalid_token", error_description="The access token is over"',
     });
   }
   return send(res, 200, { ...person(known.accountId), scope: known.scope, method: req.method, received: body.length });
+}
+
+/** Who an access token is for. JWTs are not kept by the provider: anybody may check them. */
+async function opened(token) {
+  if (config.jwt === null) return current.provider.AccessToken.find(token);
+  const [header, payload, signature = ''] = token.split('.');
+  const key = createPublicKey({ key: keys[config.alg], format: 'jwk' });
+  if (!verify('sha256', `${header}.${payload}`, key, Buffer.from(signature, 'base64url'))) return undefined;
+  const { sub, exp, scope } = JSON.parse(Buffer.from(payload, 'base64url'));
+  return exp * 1000 > Date.now() ? { accountId: sub, scope } : undefined;
 }
 
 // ---- the pages, and the control port ----
@@ -183,8 +210,7 @@ async function control(req, res) {
   }
 }
 
-const at = await listen(createServer((req, res) => web(req, res)), start.port);
-issuer = `http://127.0.0.1:${at}`;
+at = await listen(createServer((req, res) => web(req, res)), start.port);
 reset();
 const ports = { provider: at };
 for (const [name, serve] of [['api', api], ['other', api], ['control', control]]) {

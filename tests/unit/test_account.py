@@ -647,7 +647,7 @@ def test_what_a_sign_out_leaves(tmp_path: Path, clock: Clock, canary: Canary) ->
     assert made.sign_out() is None
     contents = made.open().read()
     assert contents is not None
-    assert set(contents.record) == {"reason", "until", "endpoint", "client_id", "id_token"}
+    assert set(contents.record) == {"reason", "until", "endpoint", "names", "client_id", "id_token"}
     assert made.may_end_session()
     ending = made.take_end_session()
     assert ending is not None

@@ -1,4 +1,4 @@
-"""The traps that were measured before this package was begun: each is named by a test that shows it harmless."""
+"""The traps and oddities that were found before this package was begun: each is named by a test that shows it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
+PAGES = TESTS.parent / "docs" / "providers"
+ODDITIES = {"A0": 15, "SK": 14, "WB": 15, "XU": 16}
+ODDITY = re.compile(r"\b(A0|SK|WB|XU)-(\d+)(?: to \1-(\d+))?\b")
 NAME = re.compile(r"\bTRP-(\d\d)(?: to TRP-(\d\d))?\b")
 
 
@@ -27,6 +30,19 @@ def test_each_trap_is_named() -> None:
             for first, last in NAME.findall(doc):
                 named |= set(range(int(first), int(last or first) + 1))
     assert sorted(set(range(1, 38)) - named) == []
+
+
+def test_each_oddity_of_a_service_is_named() -> None:
+    """Each numbered requirement of a service stands in a test's docstring, or in its page with the reason why not."""
+    texts = [doc for name, doc in docstrings()]
+    texts += [page.read_text(encoding="utf-8") for page in sorted(PAGES.glob("*.md"))]
+    named: set[str] = set()
+    for text in texts:
+        for service, first, last in ODDITY.findall(text):
+            named |= {f"{service}-{number}" for number in range(int(first), int(last or first) + 1)}
+    known = {f"{service}-{number}" for service, count in ODDITIES.items() for number in range(1, count + 1)}
+    assert sorted(known - named) == []
+    assert sorted(named - known) == []
 
 
 def test_each_test_states_a_rule() -> None:

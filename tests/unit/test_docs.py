@@ -26,7 +26,9 @@ from jupyter_nativeauth.cli import main
 from jupyter_nativeauth.keys import KEY_SOURCES
 from jupyter_nativeauth.magics import NativeAuthMagics
 from jupyter_nativeauth.profiles import Profile
+from jupyter_nativeauth.providers import PRESETS
 from jupyter_nativeauth.testing import signed_in
+from tests import capabilities
 from tests.isolation import Home
 from tests.kernel import sockets
 from tests.person import Person
@@ -109,6 +111,8 @@ def test_every_key_of_a_profile_is_in_the_readme() -> None:
     for key, (default, _) in table.items():
         if default == "required":
             assert key in OPTIONS or not parameters[key].default
+        elif key in OPTIONS:
+            assert default == "\N{EN DASH}"
         elif re.fullmatch(r'`?("\w+"|\d+)`?', default):
             assert ast.literal_eval(default.strip("`")) == parameters[key].default, key
         else:
@@ -147,6 +151,36 @@ def test_the_magics_that_are_named_exist() -> None:
     ours = set(NativeAuthMagics.magics["line"])
     named = {name for path in PAGES for name in re.findall(r"(?<![\w%])%([a-z_]+)", text_of(path))}
     assert ours <= named <= ours | {"load_ext"}
+
+
+# ---- the services --------------------------------------------------------------------------------------------------
+
+NAMED = [name for name in PRESETS if name != "oidc"]
+
+
+def test_the_table_of_services_is_that_of_the_presets() -> None:
+    """What the README says that a service can do is what its preset says; `python -m tests.capabilities` writes it."""
+    assert capabilities.table() in text_of(README)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_each_service_has_a_page(name: str) -> None:
+    """Its page names all that has to be set at the service, in the words that the doctor says it in."""
+    text = " ".join(text_of(ROOT / "docs" / "providers" / f"{name}.md").split())
+    for line in PRESETS[name].console:
+        said = re.split(r"[:,]? *\{", line)[0]
+        assert said in text, said
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_five_lines_of_a_service_are_valid(name: str, home: Home) -> None:
+    """With a client id put in, the first profile of its page is read without a complaint, and is five lines long."""
+    written = blocks(ROOT / "docs" / "providers" / f"{name}.md", "toml")[0]
+    assert len([line for line in written.splitlines() if line.strip()]) <= 5
+    (home.config / "nativeauth.toml").write_text(written.replace("…", "my-client"), encoding="utf-8")
+    profile = profiles.load().get()
+    assert profile.provider == name
+    assert profile.api
 
 
 # ---- all pages -----------------------------------------------------------------------------------------------------
@@ -199,7 +233,7 @@ def described() -> list[tuple[str, Any]]:
     """The public names, and those that they lead to."""
     names = [(name, getattr(jupyter_nativeauth, name)) for name in jupyter_nativeauth.__all__]
     names += [("LogoutReport", LogoutReport), ("ProfileStatus", ProfileStatus)]
-    for module in ("testing", "httpx2", "requests"):
+    for module in ("testing", "httpx2", "requests", "xumm"):
         loaded = importlib.import_module(f"jupyter_nativeauth.{module}")
         names += [(f"{module}.{name}", getattr(loaded, name)) for name in loaded.__all__]
     return names

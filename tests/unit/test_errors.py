@@ -29,6 +29,7 @@ CODES = {
     "LoginFailed": "login_failed",
     "LoginRequired": "signed_out",
     "NativeAuthError": "error",
+    "NotSigned": "not_signed",
     "OriginNotAllowed": "origin_not_allowed",
     "ProviderError": "provider_error",
     "ProviderUnavailable": "provider_unavailable",

@@ -24,7 +24,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import _idtoken
-from jupyter_nativeauth._idtoken import ALGORITHMS, Expected, IdTokenInvalid, check, check_refreshed, read_keys
+from jupyter_nativeauth._idtoken import Expected, check, check_refreshed
+from jupyter_nativeauth._jwks import ALGORITHMS, read_keys
+from jupyter_nativeauth._jwt import TokenInvalid
 
 NOW = 1_790_000_000.0
 ISSUER = "https://id.example/tenant"
@@ -125,7 +127,7 @@ def at_hash(access: str = ACCESS, name: str = "sha256") -> str:
 def refusal(id_token: Any, expected: Expected = EXPECTED, keys: Any = KEYS, now: float = NOW, **more: Any) -> str:
     """The reason of a refusal, whose error must hold nothing of the token, in no place."""
     run = check_refreshed if more else check
-    with pytest.raises(IdTokenInvalid) as caught:
+    with pytest.raises(TokenInvalid) as caught:
         run(id_token, keys, expected, now=now, **more)
     error = caught.value
     assert error.__cause__ is None
@@ -680,6 +682,45 @@ def test_acr(asked: str | None, acr: Any, reason: str | None) -> None:
     assert (refusal(signed, expected) if reason else check(signed, KEYS, expected, now=NOW) and None) == reason
 
 
+ORGANIZATION = (("org_id", "org_"), ("org_name", ""))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "right"),
+    [
+        ("org_A", {"org_id": "org_A"}, True),
+        ("org_A", {"org_id": "org_A", "org_name": "other"}, True),
+        ("org_A", {"org_id": "org_a"}, False),
+        ("org_A", {"org_id": "org_B", "org_name": "org_A"}, False),
+        ("org_A", {}, False),
+        ("org_A", {"org_id": ["org_A"]}, False),
+        ("Acme", {"org_id": "org_A", "org_name": "acme"}, True),
+        ("acme", {"org_name": "other"}, False),
+        ("acme", {"org_id": "acme"}, False),
+        (None, {"org_id": "org_B"}, True),
+    ],
+)
+def test_organization(asked: str | None, told: dict[str, Any], right: bool) -> None:
+    """A0-9: the organization that was asked for, by its id to the letter or by its name in small letters."""
+    expected = replace(EXPECTED, organization=asked, organization_claims=ORGANIZATION)
+    bare = token(claims(**told))
+    if right:
+        check(bare, KEYS, expected, now=NOW)
+    else:
+        assert refusal(bare, expected) == "organization"
+    if asked is not None:  # with a service that has no such claim there is nothing to compare with
+        check(bare, KEYS, replace(expected, organization_claims=()), now=NOW)
+
+
+def test_organization_at_a_renewal() -> None:
+    """A0-9: a renewed ID token is for the same organization, if it says for which."""
+    expected = replace(EXPECTED, organization_claims=ORGANIZATION)
+    before = claims(org_id="org_A")
+    for told in ({"org_id": "org_A"}, {}):
+        check_refreshed(token(claims(**told)), KEYS, expected, now=NOW, before=before)
+    assert refusal(token(claims(org_id="org_B")), expected, before=before) == "organization"
+
+
 def test_no_nonce_expected() -> None:
     """TRP-24: where no nonce was sent (device flow), a token with one belongs to another sign-in."""
     none_sent = replace(EXPECTED, nonce=None)
@@ -761,14 +802,14 @@ def test_leeway() -> None:
 )
 def test_clock_messages(changes: dict[str, Any], message: str) -> None:
     """LIB-050: the message says by how much the clocks differ."""
-    with pytest.raises(IdTokenInvalid) as caught:
+    with pytest.raises(TokenInvalid) as caught:
         check(token(claims(**changes)), KEYS, EXPECTED, now=NOW)
     assert str(caught.value) == f"This computer's clock and the service's do not agree: by this one, {message}"
 
 
 def test_the_error_travels() -> None:
     """The error keeps its reason through a pickle."""
-    error = pickle.loads(pickle.dumps(IdTokenInvalid("nonce", "It differs.")))
+    error = pickle.loads(pickle.dumps(TokenInvalid("nonce", "It differs.")))
     assert (error.reason, str(error)) == ("nonce", "It differs.")
 
 
@@ -947,7 +988,7 @@ def test_no_mutant_is_accepted(
     expected = replace(EXPECTED, max_age=max_age)
     try:
         result = check(mutant, KEYS, expected, now=NOW + shift)
-    except IdTokenInvalid as refused:
+    except TokenInvalid as refused:
         event(refused.reason)
         return
     event("accepted")
@@ -972,7 +1013,7 @@ def test_every_good_token_is_accepted(signer: tuple[str, str], shift: int, more:
 @given(st.text() | st.lists(st.text(alphabet="eyJhbGciOiJ_-=09."), max_size=5).map(".".join))
 def test_any_text(text: str) -> None:
     """LIB-040: any text at all is refused with our own error, and nothing else comes out."""
-    with pytest.raises(IdTokenInvalid):
+    with pytest.raises(TokenInvalid):
         check(text, KEYS, EXPECTED, now=NOW)
 
 

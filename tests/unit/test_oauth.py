@@ -12,15 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import LoginFailed, NativeAuthError
+from jupyter_nativeauth._callback import Code, Mismatch, read_callback, read_query
+from jupyter_nativeauth._metadata import RP_INITIATED
 from jupyter_nativeauth._oauth import (
     Ask,
     AuthorizationRequest,
-    Code,
-    Mismatch,
     code_request,
     end_session_url,
-    read_callback,
-    read_query,
     refresh_request,
     requested_scopes,
     revocation_request,
@@ -240,6 +238,7 @@ def test_the_end_of_a_session() -> None:
     """NRM-124, CNF-040: both the hint and the client id, where to come back to, and a state; and it does not print."""
     url = end_session_url(
         f"{ISSUER}/end?x=1",
+        RP_INITIATED,
         id_token=Secret("NATK-id-hint"),
         client_id=CLIENT,
         post_logout_redirect_uri=CALLBACK,
@@ -254,7 +253,7 @@ def test_the_end_of_a_session() -> None:
     }
     assert "hint" not in f"{url} {url!r}"
     bare = end_session_url(
-        f"{ISSUER}/end", id_token=None, client_id=CLIENT, post_logout_redirect_uri=CALLBACK, state="s"
+        f"{ISSUER}/end", RP_INITIATED, id_token=None, client_id=CLIENT, post_logout_redirect_uri=CALLBACK, state="s"
     )
     assert "id_token_hint" not in bare.reveal()
 

@@ -45,6 +45,7 @@ ERRORS = {
     "LoginFailed",
     "LoginRequired",
     "NativeAuthError",
+    "NotSigned",
     "OriginNotAllowed",
     "ProviderError",
     "ProviderUnavailable",
@@ -54,7 +55,7 @@ ERRORS = {
     "VaultTooNew",
 }
 INTERNAL = {
-    "_idtoken.IdTokenInvalid",  # says which check failed; the exchange turns it into LoginFailed or ProviderError
+    "_jwt.TokenInvalid",  # says which check failed; the exchange turns it into LoginFailed or ProviderError
     "_backends.Asleep",  # the Secret Service is not running; the keychain knows what that means
 }
 

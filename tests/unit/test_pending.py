@@ -130,6 +130,33 @@ def test_the_first_page_must_be_opened_in_time(place: Place) -> None:
     assert code(pending) == "waiting"
 
 
+def test_a_new_request_takes_the_place_of_one(place: Place) -> None:
+    """WB-12: the same sign-in waits on, for an answer to the new request, and any browser may be the first again."""
+    pending = place.begin()
+    place.logins.bind(pending, None)
+    ticket, before = pending.ticket, pending.request
+    place.clock.advance(100)
+    newer = samples.request()
+    assert place.logins.restart(pending, before, newer)
+    assert place.logins.of_state(before.state.reveal()) is None
+    assert place.logins.of_ticket(ticket) is None
+    assert place.logins.of_state(newer.state.reveal()) is place.logins.of_ticket(pending.ticket) is pending
+    assert (place.logins.all(), pending.bound_to, code(pending)) == ([pending], None, "waiting")
+    place.clock.advance(500)
+    assert place.logins.all() == []  # its ten minutes began with the first one
+    assert code(pending) == "timeout"
+
+
+def test_only_one_answer_makes_a_new_request(place: Place) -> None:
+    """A replay of the answer that wants more finds nothing; nor is a cancelled sign-in brought back."""
+    pending, cancelled = place.begin(), place.begin()
+    before = pending.request
+    assert sum(crowd(lambda: place.logins.restart(pending, before, samples.request()))) == 1
+    place.logins.cancel(cancelled.id)
+    assert not place.logins.restart(cancelled, cancelled.request, samples.request())
+    assert place.logins.all() == [pending]
+
+
 def test_ten_minutes_at_most(place: Place) -> None:
     """FLT-055, FLT-057: after ten minutes it is over, whoever looks first, and whoever waits for it learns why."""
     pending = place.begin()

@@ -191,6 +191,7 @@ def test_api_comes_from_the_audience(audience: str | None, api: tuple[str, ...])
     assert Profile("acme", **GOOD_KEYS, audience=audience, api=[]).api == ()
 
 
+PROVIDERS = " or ".join(", ".join(f'"{name}"' for name in PRESETS).rsplit(", ", 1))
 OF_TYPE = [
     ("client_id", 5, "client_id must be a string, not the number 5."),
     ("client_id", True, "client_id must be a string, not true."),
@@ -200,9 +201,9 @@ OF_TYPE = [
     ("client_id", " cli", "client_id must be one line of text, not empty, without blanks at its ends."),
     ("client_id", "c\nli", "client_id must be one line of text, not empty, without blanks at its ends."),
     ("client_id", "cl\u00ef", 'client_id must be ASCII, not "cl?".'),
-    ("provider", "okta", 'provider must be "oidc", not "okta".'),
-    ("provider", 5, 'provider must be "oidc", not the number 5.'),
-    ("provider", ["oidc"], 'provider must be "oidc", not a list.'),
+    ("provider", "okta", f'provider must be {PROVIDERS}, not "okta".'),
+    ("provider", 5, f"provider must be {PROVIDERS}, not the number 5."),
+    ("provider", ["oidc"], f"provider must be {PROVIDERS}, not a list."),
     ("client_type", "confidential", 'client_type must be "native", not "confidential".'),
     ("client_type", None, 'client_type must be "native", not nothing.'),
     ("issuer", 5, "issuer must be a string, not the number 5."),
@@ -388,8 +389,12 @@ def test_ca_bundle_in_the_home_folder(home: Home) -> None:
 
 
 def test_options_of_other_providers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that another provider takes is refused with what this one takes; each option is checked by its name."""
-    both = {**PRESETS, "host": replace(PRESETS["oidc"], needs=("domain",), takes=("environment_url", "tenant_name"))}
+    """
+    A key that another provider takes is refused with what this one takes; each option is checked by its name. A host is
+    kept as an origin, however it was written: consoles show it in several ways (A0-1, SK-1).
+    """
+    host = replace(PRESETS["oidc"], needs=("domain",), takes=("environment_url", "tenant_name"), issuer="{domain}")
+    both = {**PRESETS, "host": host}
     taken = frozenset({"issuer", "domain", "environment_url", "tenant_name"})
     for module in (sys.modules["jupyter_nativeauth._settings"], profiles_module):
         monkeypatch.setattr(module, "PRESETS", both)
@@ -400,19 +405,27 @@ def test_options_of_other_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     here: dict[str, Any] = {"provider": "host", "client_id": "cli", "domain": "acme.example:8443"}
     acme = Profile("acme", **here, tenant_name="blue", environment_url="https://env.example")
     assert acme.options == {
-        "domain": "acme.example:8443",
+        "domain": "https://acme.example:8443",
         "environment_url": "https://env.example",
         "tenant_name": "blue",
     }
-    assert Profile("acme", **here, tenant_name=None).options == {"domain": "acme.example:8443"}  # type: ignore[arg-type]
+    assert Profile("acme", **here, tenant_name=None).options == {"domain": "https://acme.example:8443"}  # type: ignore[arg-type]
+    for spelt in ("https://acme.example:8443", "https://ACME.example:8443/", "ACME.Example:8443"):
+        assert Profile("acme", **{**here, "domain": spelt}).options["domain"] == "https://acme.example:8443"
+    for spelt in ("http://127.0.0.1:9000", "http://[::1]:9000", "http://app.localhost:9000"):
+        assert Profile("acme", **{**here, "domain": spelt}).options["domain"] == spelt
     assert refusal("acme", provider="host", client_id="cli") == (
         'Profile("acme"): domain is missing; the provider "host" needs it.'
     )
-    for wrong in ("https://acme.example", "acme.example/", "a b", "a@b", "acme.example?x", "127.1", "acme.example\\x"):
-        assert refusal("acme", **{**here, "domain": wrong}) == (
-            'Profile("acme"): domain must be a host name such as "acme.example.com", without https:// and without a '
-            "path."
+    wrong = ("https://acme.example/x", "acme.example/x", "a b", "a@b", "acme.example?x", "127.1", "acme.example\\x")
+    for domain in (*wrong, "ftp://acme.example", "https://ada:x@acme.example", "https://acme.example//"):
+        assert refusal("acme", **{**here, "domain": domain}) == (
+            'Profile("acme"): domain must be a host name such as "acme.example.com", or "https://acme.example.com", '
+            "without a path."
         )
+    assert "domain must begin with https://; http:// is only" in refusal(
+        "acme", **{**here, "domain": "http://x.example"}
+    )
     assert "environment_url must begin with https://" in refusal("acme", **here, environment_url="http://env.example")
     assert refusal("acme", **here, tenant_name=5) == 'Profile("acme"): tenant_name must be a string, not the number 5.'
     assert "which takes domain, environment_url, tenant_name." in refusal("acme", **here, issuer=ISSUER)

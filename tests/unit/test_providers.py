@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import ConfigError
-from jupyter_nativeauth.providers import PRESETS, Provider, issuer_of, metadata_urls, read_metadata
+from jupyter_nativeauth._metadata import Provider, metadata_urls, read_metadata
+from jupyter_nativeauth.providers import PRESETS, issuer_of
 from tests.samples import ISSUER, PROVIDER, assert_fit_to_show
 
 NEEDED: dict[str, Any] = {

@@ -1,0 +1,298 @@
+"""
+Runs in: the command line. ``jupyter nativeauth doctor``: is everything right, and what must be set where?
+
+It asks the service what a sign-in would ask, and changes nothing, here or there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ._accounts import accounts
+from ._discovery import fetch_keys, look_up
+from ._host import address
+from ._jwks import ALGORITHMS
+from ._oauth import Ask, authorization_request
+from ._request import other_redirect_uri
+from ._status import status_of
+from .errors import ConfigError, NativeAuthError
+from .profiles import Profile
+from .providers import PRESETS, issuer_of
+
+if TYPE_CHECKING:
+    from ._account import Account
+    from ._exchange import Clock
+    from ._metadata import Provider
+
+__all__ = ["Diagnosis", "Finding", "diagnose", "places"]
+
+_LEEWAY = 60  # seconds by which an ID token's times may be wrong
+
+
+@dataclass(frozen=True)
+class Finding:
+    """
+    One thing that was looked at.
+
+    Attributes:
+        level: ``ok``, ``note``, ``warning`` or ``error``. Only after an error a sign-in cannot succeed.
+        message: What was found.
+        hint: What to do about it.
+    """
+
+    level: str
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, error: NativeAuthError) -> Finding:
+        """What went wrong, in its own words."""
+        return cls("error", str(error.args[0]), error.hint)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """
+    All that was found about one profile, and what to register at the service.
+
+    Attributes:
+        redirect_uris: Where the service sends the browser back to; register each, to the letter.
+        any_port: Whether the port of those may vary.
+        logout_uris: The same after a sign-out.
+        initiate_uri: Where a sign-in begins that somebody starts at the service.
+        console: What to do there; an address to register stands as its name in braces.
+    """
+
+    profile: str
+    service: str
+    issuer: str
+    findings: tuple[Finding, ...]
+    redirect_uris: tuple[str, ...]
+    any_port: bool
+    logout_uris: tuple[str, ...]
+    initiate_uri: str
+    console: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing stands in the way of a sign-in."""
+        return all(finding.level != "error" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {**asdict(self), "healthy": self.healthy}
+
+    def lines(self) -> Iterator[str]:
+        """The same for people."""
+        yield f"{self.profile}: {self.service}, {self.issuer}"
+        for finding in self.findings:
+            yield f"  {finding.level:8} {finding.message}"
+            if finding.hint:
+                yield f"  {'':8} {finding.hint}"
+        yield "At the service:"
+        for line in self.console:
+            text, _, place = line.partition("{")
+            yield f"  - {text.rstrip()}"
+            yield from (f"      {address}" for address in self.addresses(place.removesuffix("}")))
+        if self.any_port:
+            yield "  If it knows those for 127.0.0.1 without a port, any port will do."
+
+    def addresses(self, place: str) -> tuple[str, ...]:
+        """What to register at a place of :attr:`console`; nothing for an unknown one."""
+        known = {"redirect_uris": self.redirect_uris, "logout_uris": self.logout_uris}
+        return known.get(place, (self.initiate_uri,) if place == "initiate_uri" and self.initiate_uri else ())
+
+
+def diagnose(profile: str | Profile | None = None, *, clock: Clock = time) -> Diagnosis:
+    """
+    Look at a profile, at this machine and at the service.
+
+    Raises:
+        ConfigError: There is no such profile, or a key of it is wrong.
+    """
+    account = accounts().get(profile)
+    found = account.profile
+    preset = PRESETS[found.provider]
+    uris = redirect_uris(found, places())
+    findings = [*_at_the_service(account, uris, clock), *_of_the_profile(found, uris), *_here(account, clock)]
+    logouts, begin = uris, ""
+    try:
+        begin = address(uris[0], f"initiate/{found.name}")
+        logouts = tuple(dict.fromkeys(address(uri, "logout/callback") for uri in uris))
+    except ConfigError as error:
+        findings.insert(0, Finding.of(error))
+    if found.post_logout_redirect_uri is not None:
+        logouts = (found.post_logout_redirect_uri,)
+    return Diagnosis(
+        profile=found.name,
+        service=preset.label,
+        issuer=issuer_of(preset, found.options),
+        findings=tuple(findings),
+        redirect_uris=uris,
+        any_port=not preset.redirect.exact_port and not found.redirect_ports and found.redirect_uri is None,
+        logout_uris=logouts,
+        initiate_uri=begin,
+        console=preset.console,
+    )
+
+
+def places(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """
+    Where our pages are, without the port: on the hub's public address, or below the base URLs of the Jupyter servers
+    that run here; and, for scripts, right on this machine.
+    """
+    from jupyter_server.serverapp import list_running_servers
+
+    if public := environ.get("JUPYTERHUB_PUBLIC_URL"):
+        return (f"{public.rstrip('/')}/",)
+    here = [f"http://127.0.0.1{environ.get('JUPYTER_NATIVEAUTH_BASE_URL', '/')}"]
+    here += [
+        f"{urlsplit(server['url']).scheme}://127.0.0.1{server['base_url']}"
+        for server in list_running_servers()
+        if server["url"].startswith("http")  # one on a unix socket has no such address
+    ]
+    return tuple(dict.fromkeys([*here, "http://127.0.0.1/"]))
+
+
+def redirect_uris(profile: Profile, bases: Sequence[str]) -> tuple[str, ...]:
+    """The redirect URIs that sign-ins of *profile* may come with, for the server and for scripts."""
+    if profile.redirect_uri is not None:
+        return (profile.redirect_uri,)
+    tail = f"/{profile.name}" if profile.redirect_path == "profile" else ""
+    whole = [f"{base}nativeauth/callback{tail}" for base in bases]
+    if not profile.redirect_ports:
+        return tuple(whole)
+    with_port = "://127.0.0.1:{port}/"
+    return tuple(
+        dict.fromkeys(
+            uri.replace("://127.0.0.1/", with_port.format(port=port))
+            for uri in whole
+            for port in profile.redirect_ports
+        )
+    )
+
+
+def _at_the_service(account: Account, uris: Sequence[str], clock: Clock) -> Iterator[Finding]:
+    profile, client = account.profile, account.client
+    try:
+        provider, setup = look_up(client, profile)
+        yield Finding("ok", f"The service is there; the browser goes to {provider.authorization_endpoint}.")
+        keys = fetch_keys(client, provider.jwks_uri)
+        yield Finding("ok", f"It shows {len(keys)} {'key' if len(keys) == 1 else 'keys'} to check its signatures with.")
+        yield from _clocks(client.get(provider.jwks_uri).date, clock)
+        requests = [authorization_request(profile, provider, uri, Ask(), setup) for uri in uris]
+    except NativeAuthError as error:
+        yield Finding.of(error)
+        return
+    others = [words for uri in uris if (words := other_redirect_uri(setup, uri))]
+    if len(others) == len(uris):  # the service shows one of them only
+        yield Finding("warning", others[0])
+    yield from _abilities(provider, requests[0].scopes, profile)
+    yield from _mixed_up(provider, profile)
+
+
+def _clocks(date: float | None, clock: Clock) -> Iterator[Finding]:
+    if date is None:
+        return
+    apart = clock.time() - date
+    if abs(apart) <= _LEEWAY / 2:
+        yield Finding("ok", "This computer's clock agrees with the service's.")
+        return
+    yield Finding(
+        "error" if abs(apart) > _LEEWAY else "warning",
+        f"This computer's clock is {abs(apart):.0f} seconds {'ahead of' if apart > 0 else 'behind'} the service's.",
+        "Set it; best of all, let it set itself.",
+    )
+
+
+def _abilities(provider: Provider, scopes: Sequence[str], profile: Profile) -> Iterator[Finding]:
+    preset = PRESETS[profile.provider]
+    if not {*provider.id_token_algorithms} & {*ALGORITHMS}:
+        yield Finding(
+            "error",
+            f"The service signs with {', '.join(provider.id_token_algorithms)} only, which a client without a secret "
+            "cannot check.",
+            "At the service, let this application's ID tokens be signed with RS256.",
+        )
+    unknown = [scope for scope in scopes if provider.scopes_supported and scope not in provider.scopes_supported]
+    if unknown:
+        yield Finding(
+            "note",
+            f"The service's metadata does not list these scopes: {' '.join(unknown)}.",
+            "An API's own scopes are often not listed. If a sign-in fails with invalid_scope, check `scopes`.",
+        )
+    if "openid" not in scopes and preset.identity_from == "id_token":
+        yield Finding("error", "Nobody would know who signed in.", '`scopes` in nativeauth.toml must hold "openid".')
+    if preset.renewable and "offline_access" not in scopes:
+        yield Finding(
+            "note",
+            "No refresh token is asked for, so a login may be over when its access token is.",
+            'If the service knows it, add "offline_access" to `scopes` in nativeauth.toml.',
+        )
+    if not provider.revocation_endpoint:
+        yield Finding("note", "A sign-out cannot revoke the tokens; they end by themselves when their time is over.")
+    if not provider.end_session_endpoint:
+        yield Finding("note", "A sign-out cannot end the service's own session in the browser.")
+
+
+def _mixed_up(provider: Provider, profile: Profile) -> Iterator[Finding]:
+    """RFC 9700, section 4.4: who has several services needs to know which of them an answer is from."""
+    if provider.sends_iss or profile.redirect_path is not None:
+        return
+    for other in accounts().profiles().values():
+        apart = other.redirect_path is not None or other.redirect_uri != profile.redirect_uri
+        if not apart and issuer_of(PRESETS[other.provider], other.options) != provider.issuer:
+            yield Finding(
+                "note",
+                f"The profile {other.name!r} has another service and the same redirect URI, and this service's "
+                "answers do not say whom they are from (RFC 9207).",
+                f'If you do not trust both alike, add redirect_path = "profile" to [profiles.{profile.name}], and '
+                "register the redirect URI that it then has.",
+            )
+            return
+
+
+def _of_the_profile(profile: Profile, uris: Sequence[str]) -> Iterator[Finding]:
+    preset = PRESETS[profile.provider]
+    rules = preset.redirect
+    if not profile.api:
+        yield Finding(
+            "warning",
+            "The profile names no API, so its access token goes nowhere.",
+            f'Add the API\'s origin to [profiles.{profile.name}]: api = ["https://api.example.com"].',
+        )
+    if preset.no_audience_words and profile.audience is None:
+        yield Finding("warning", "The profile names no `audience`.", preset.no_audience_words)
+    if "insecure_implicit_flow" in profile.options:
+        yield Finding(
+            "warning",
+            "The access token comes in the browser's address, and no PKCE guards it.",
+            "Remove `insecure_implicit_flow` if the service lets this client do without.",
+        )
+    for uri in uris:
+        if 0 < rules.longest < len(uri):
+            yield Finding("error", f"{uri} is longer than the {rules.longest} characters that {preset.label} allows.")
+    issuer = issuer_of(preset, profile.options)
+    if any(uri.startswith("http:") for uri in uris) and not any(fnmatchcase(issuer, known) for known in rules.http_at):
+        yield Finding("warning", rules.http_words)
+
+
+def _here(account: Account, clock: Clock) -> Iterator[Finding]:
+    status = status_of(account)
+    if status.state == "unavailable":
+        yield Finding("error", status.message, status.hint)
+        return
+    if account.profile.client_type == "confidential":
+        try:
+            account.client_secret().read()
+        except NativeAuthError as error:
+            yield Finding.of(error)
+    if status.key_label:
+        yield Finding("ok", f"The login is sealed with a key from: {status.key_label}.")
+    yield Finding("ok" if status.state == "signed_in" else "note", f"Now: {status.sentence(clock=clock)}.", status.hint)
