@@ -11,14 +11,14 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ._callback import AskAgain, Mismatch, read_callback, read_query
 from ._initiate import initiated
 from ._oauth import Ask, end_session_url, for_tenant, once_more
 from ._pages import Cookie, Page, done_page, error_page, forward_page, redirect
-from ._pending import Pending, PendingLogins, fingerprint
+from ._pending import Pending, PendingLogins
 from ._request import new_request
 from ._tickets import Tickets
 from ._tokens import Secret
