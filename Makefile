@@ -72,15 +72,18 @@ labextension/node_modules/installed: labextension/package.json labextension/yarn
 	@$(call quietly,cd labextension && jlpm install --immutable)
 	@touch $@
 
-# Folders are in the list too: they change when a file is removed from them.
-$(LAB)/package.json: $(shell find labextension/src labextension/style labextension/schema) labextension/tsconfig.json \
-		labextension/node_modules/installed
+# Folders are in the list too: they change when a file is removed from them. So is what was built: it may be missing, or
+# newer, since `jlpm watch` builds for development.
+labextension/lib/production: $(shell find labextension/src labextension/style labextension/schema) \
+		labextension/tsconfig.json labextension/node_modules/installed $(LAB)/package.json
 	@echo "Building the sidebar ..."
 	@$(call quietly,cd labextension && jlpm build:prod)
 	@touch $@
 
+$(LAB)/package.json: ;
+
 # JupyterLab then takes the sidebar from where it is built, whoever builds it next.
-.venv/linked: .venv/installed | $(LAB)/package.json
+.venv/linked: .venv/installed | labextension/lib/production
 	@$(call quietly,$(BIN)/jupyter-builder develop --overwrite .)
 	@touch $@
 

@@ -111,3 +111,8 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     from .extension import NativeAuthExtension
 
     return [{"module": "jupyter_nativeauth.extension", "app": NativeAuthExtension}]
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Where the sidebar is built in a clone, and its name; JupyterLab's tools for developers ask."""
+    return [{"src": "labextension", "dest": "jupyter-nativeauth"}]

@@ -104,6 +104,8 @@ class Chromium:
         """Wait until the JupyterLab in this tab can be used."""
         page.wait_for_selector("#jupyterlab-splash", state="detached")
         page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)")
+        # The launcher comes last, and takes the focus.
+        page.wait_for_function("() => window.jupyterapp.shell.currentWidget?.node.contains(document.activeElement)")
         return page
 
     def wait_for_kernel(self, page: Page) -> None:

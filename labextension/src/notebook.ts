@@ -27,6 +27,8 @@ export async function insert(panel: NotebookPanel, source: string): Promise<void
     notebook.activeCellIndex = index;
   }
   notebook.deselectAll();
-  notebook.activate();
-  notebook.mode = 'edit';
+  await notebook.scrollToItem(notebook.activeCellIndex);
+  await notebook.activeCell?.ready;
+  // A little later, for a notebook that has just come to the front puts the focus on its cell first.
+  requestAnimationFrame(() => notebook.activeCell?.editor?.focus());
 }

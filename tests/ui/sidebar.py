@@ -10,9 +10,10 @@ Example:
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 from tests.browser import Chromium
 from tests.isolation import Home
@@ -73,9 +74,29 @@ class Sidebar:
 
 def follow(chromium: Chromium, target: Locator) -> Page:
     """Click what opens a tab; return that tab."""
+    return opened_by(chromium, target.click)
+
+
+def opened_by(chromium: Chromium, act: Callable[[], None]) -> Page:
+    """Do what opens a tab; return that tab."""
     with chromium.context.expect_page() as opened:
-        target.click()
+        act()
     return opened.value
+
+
+def command(page: Page, label: str) -> None:
+    """Choose this command in the palette."""
+    item = page.locator(".lm-CommandPalette-itemLabel").get_by_text(label, exact=True)
+    for last in (False, False, False, True):
+        page.keyboard.press("Control+Shift+C")
+        try:
+            page.locator(".lm-CommandPalette-input").fill(label, timeout=5000)
+            item.click(timeout=5000)
+        except Error:  # what JupyterLab still starts has taken the focus, which closes the palette
+            if last:
+                raise
+        else:
+            return
 
 
 def finish(tab: Page) -> None:
@@ -84,6 +105,13 @@ def finish(tab: Page) -> None:
     expect(tab.get_by_role("heading")).to_have_text("You are signed in")
     expect(tab.get_by_text("close this tab")).to_be_visible()
     tab.close()
+
+
+def use_theme(page: Page, theme: str) -> None:
+    """Change JupyterLab's theme, such as to ``"JupyterLab Dark"``."""
+    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+    page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
+    page.wait_for_selector("#jupyterlab-splash", state="detached")
 
 
 def write_profiles(home: Home, **profiles: dict[str, Any]) -> None:

@@ -51,6 +51,7 @@ def test_sign_in_here_and_sign_out_anywhere(start: Callable[..., Lab], chromium:
     tab = sidebar.begin(chromium)
     sidebar.expect_state(WAITING)
     expect(sidebar.card().get_by_role("timer")).to_contain_text("4:5")
+    expect(tab.get_by_label("Username")).to_be_visible()
     assert tab.evaluate("[window.opener, document.referrer]") == [None, ""]
     chromium.sign_in(tab)
     finish(tab)
@@ -99,6 +100,7 @@ def test_a_blocked_tab_leaves_a_link(start: Callable[..., Lab], chromium: Chromi
     sidebar.expect_state(WAITING)
     assert len(chromium.context.pages) == 1
     tab = follow(chromium, sidebar.link())
+    expect(tab.get_by_label("Username")).to_be_visible()
     assert tab.evaluate("[window.opener, document.referrer]") == [None, ""]
     chromium.sign_in(tab)
     tab.wait_for_url("**/nativeauth/done/signed-in")

@@ -21,6 +21,7 @@ from tests.ui.sidebar import (
     Sidebar,
     begin_elsewhere,
     sign_in_elsewhere,
+    use_theme,
     write_profiles,
 )
 
@@ -44,12 +45,6 @@ def findings(page: Page) -> list[str]:
         for one in result["violations"]
         if one["impact"] in ("serious", "critical")
     ]
-
-
-def use_theme(page: Page, theme: str) -> None:
-    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
-    page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
-    page.wait_for_selector("#jupyterlab-splash", state="detached")
 
 
 def test_no_serious_finding_in_any_state(
@@ -87,10 +82,12 @@ def test_the_keyboard_is_enough(
     write_profiles(home, acme=oidc.profile())
     page = chromium.open_lab(start_lab())
     page.keyboard.press("Control+Shift+C")
+    expect(page.locator(".lm-CommandPalette-input")).to_be_focused()
     page.keyboard.type("show the sign-in panel")
+    expect(page.locator(".lm-CommandPalette-item.lm-mod-active")).to_contain_text("Show the sign-in panel")
     page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="Sign-in", exact=True)).to_be_visible()
     sidebar = Sidebar(page)
-    expect(sidebar.region).to_be_visible()
     sidebar.expect_state(SIGNED_OUT)
 
     tab_to(page, sidebar.button("Sign in to acme"))

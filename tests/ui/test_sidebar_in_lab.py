@@ -8,13 +8,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import expect
 
 from tests.browser import Chromium
 from tests.isolation import Home
 from tests.lab import Lab
 from tests.oidc_provider import OidcProvider
-from tests.ui.sidebar import SIGNED_IN, SIGNED_OUT, WAITING, Sidebar, finish, follow, write_profiles
+from tests.ui.sidebar import SIGNED_IN, SIGNED_OUT, WAITING, Sidebar, command, finish, follow, opened_by, write_profiles
 
 CALL = "from jupyter_nativeauth import get_session\nget_session().get('/api/me')"
 
@@ -34,15 +34,6 @@ def write_notebook(path: Path) -> None:
     nbformat.write(book, path)
 
 
-def palette(page: Page, words: str) -> Locator:
-    """The command of the palette that is called *words*."""
-    page.keyboard.press("Control+Shift+C")
-    page.get_by_role("textbox", name="Command Palette").or_(page.locator(".lm-CommandPalette-input")).first.fill(words)
-    item = page.locator(".lm-CommandPalette-itemLabel").get_by_text(words, exact=True)
-    expect(item).to_have_count(1)
-    return item
-
-
 def test_commands_status_bar_settings_and_notifications(lab: Lab, chromium: Chromium, oidc: OidcProvider) -> None:
     """
     The palette signs in and out; the status bar says who and how long, opens the panel, and can be hidden; when the
@@ -52,7 +43,7 @@ def test_commands_status_bar_settings_and_notifications(lab: Lab, chromium: Chro
     status = page.locator(".jp-NativeAuth-status").get_by_role("button")
     expect(status).to_contain_text("acme: signed out")
 
-    tab = follow(chromium, palette(page, "Sign in to acme"))
+    tab = opened_by(chromium, lambda: command(page, "Sign in to acme"))
     sidebar = Sidebar(page)
     expect(sidebar.region).to_be_visible()
     sidebar.expect_state(WAITING)
@@ -87,7 +78,7 @@ def test_commands_status_bar_settings_and_notifications(lab: Lab, chromium: Chro
     sidebar.expect_state(SIGNED_IN)
     expect(told).to_have_count(0)
 
-    out = follow(chromium, palette(page, "Sign out of acme"))
+    out = opened_by(chromium, lambda: command(page, "Sign out of acme"))
     out.get_by_role("button", name="Yes, sign me out").click()
     sidebar.expect_state(SIGNED_OUT)
 
@@ -104,6 +95,7 @@ def test_insert_code_in_jupyterlab_and_in_notebook(lab: Lab, chromium: Chromium,
     page.evaluate("() => { window.jupyterapp.commands.execute('docmanager:open', { path: 'work.ipynb' }); }")
     expect(sidebar.button("Insert code for acme")).to_be_enabled()
     sidebar.button("Insert code for acme").click()
+    chromium.wait_for_kernel(page)
     cells = page.locator(".jp-Notebook .jp-CodeCell")
     expect(cells).to_have_count(1)
     expect(cells.locator(".cm-content")).to_contain_text("get_session()")
@@ -112,12 +104,11 @@ def test_insert_code_in_jupyterlab_and_in_notebook(lab: Lab, chromium: Chromium,
         page.goto(lab.lab_url().replace("/lab/", f"/{path}"))
         page.wait_for_function("() => window.jupyterapp?.restored.then(() => true)")
         expect(sidebar.region).to_be_hidden()
-        palette(page, "Show the sign-in panel").click()
+        command(page, "Show the sign-in panel")
         expect(sidebar.region).to_be_visible()
     sidebar.sign_in(chromium)
     sidebar.expect_state(SIGNED_IN)
     sidebar.button("Insert code for acme").click()
-    chromium.wait_for_kernel(page)
     expect(cells.last.locator(".cm-content")).to_contain_text("get_session()")
     page.keyboard.press("Control+Enter")
     expect(cells.last.locator(".jp-OutputArea-output")).to_contain_text("Response")

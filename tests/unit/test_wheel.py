@@ -89,7 +89,7 @@ def test_the_sidebar_is_small(wheel: Path) -> None:
     scripts = {Path(name).name: len(data) for name, data in contents(wheel).items() if name.endswith(".js")}
     ours = {name: size for name, size in scripts.items() if not name.startswith("remoteEntry.")}
     assert len(ours) < len(scripts)
-    assert sum(ours.values()) <= LIMIT, f"{ours}: is this a build for development? Run: make clean setup"
+    assert sum(ours.values()) <= LIMIT, f"{ours}: is this a build for development? Run: make setup"
 
 
 def test_one_version() -> None:
