@@ -118,6 +118,8 @@ def status_of(account: Account, *, default: bool = False) -> ProfileStatus:
         key = account.key()
         facts |= {"key_source": key.source, "key_label": key.label} if key is not None else {}
         login = account.login()
+        if login.refresh_token is None and login.expires_at is not None and login.expires_at <= time.time():
+            raise account.required("no_refresh_token")
     except LoginRequired as error:
         told: dict[str, Any] = {} if error.code == "signed_out" else {"message": str(error.args[0]), "hint": error.hint}
         return ProfileStatus(**facts, state=error.code, **told)
