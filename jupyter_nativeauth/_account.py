@@ -27,7 +27,9 @@ from .vault import Contents, FileVault, MemoryVault, Vault, sealed_with_other_ke
 if TYPE_CHECKING:
     from ._callback import Code
     from ._client_secret import ClientSecret
+    from ._device import DeviceRequest
     from ._exchange import Clock
+    from ._grant import Granted
     from ._http import ProviderClient
     from .keys import Key, Keys
 
@@ -314,6 +316,17 @@ class Account:
         from ._exchange import redeem
 
         return redeem(self.client, code, login_id=secrets.token_hex(16), clock=self._clock)
+
+    def believe(self, asked: DeviceRequest, granted: Granted) -> Login:
+        """
+        Check who it is that signed in on another device. Nothing is stored yet.
+
+        Raises:
+            LoginFailed, ProviderUnavailable: There is no login; what was granted is lost.
+        """
+        from ._exchange import believe
+
+        return believe(self.client, asked, granted, login_id=secrets.token_hex(16), clock=self._clock)
 
     def drop(self, unwanted: Login) -> None:
         """Revoke a login that nobody wants any more, unless the same person goes on with its grant."""

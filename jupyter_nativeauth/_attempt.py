@@ -23,10 +23,11 @@ from .providers import PRESETS
 
 if TYPE_CHECKING:
     from ._account import Account
+    from ._exchange import Clock
     from ._oauth import Ask
     from .profiles import Profile
 
-__all__ = ["Attempt", "HostedAttempt", "ListenerAttempt", "can_open_browser", "open_browser"]
+__all__ = ["Attempt", "HostedAttempt", "ListenerAttempt", "OwnAttempt", "can_open_browser", "open_browser"]
 
 
 class Attempt(Protocol):
@@ -34,6 +35,8 @@ class Attempt(Protocol):
 
     account: Account
     link: str  # where the person goes on; empty until it is known
+    user_code: str  # what they enter there, on whichever device; empty where there is nothing to enter
+    scan: str  # the same place with the code in it, to be scanned; empty where there is none
     why: str  # why it goes this way, in words
     until: float  # time.monotonic() at which it ends by itself
 
@@ -59,37 +62,38 @@ def open_browser(url: str) -> None:
         threading.Thread(target=webbrowser.open, args=(url,), name="nativeauth-browser", daemon=True).start()
 
 
-class ListenerAttempt:
+class OwnAttempt:
     """
-    A sign-in through a listener of our own on this machine.
+    A sign-in that works in a thread of this process.
 
     Args:
         account: Whose.
         ask: What it asks for beyond the profile.
         timeout: Seconds until it is given up.
-        browse: What opens the browser.
+        clock: Both clocks.
     """
 
-    why = "this process listens on this machine for the answer"
+    why = ""
+    user_code = scan = ""
 
-    def __init__(
-        self, account: Account, ask: Ask, timeout: float, browse: Callable[[str], None] = open_browser
-    ) -> None:
+    def __init__(self, account: Account, ask: Ask, timeout: float, clock: Clock = time) -> None:
         self.account = account
         self.link = ""
-        self.until = time.monotonic() + timeout
+        self.until = clock.monotonic() + timeout
         self._ask = ask
-        self._browse = browse
+        self._clock = clock
         self._cancelled = threading.Event()
         self._result: Identity | NativeAuthError | None = None
         self._over = threading.Event()
+
+    def _start(self) -> None:
         threading.Thread(target=self._run, name="nativeauth-login", daemon=True).start()
 
     def poll(self) -> Identity | None:
         if not self._over.is_set():
-            if time.monotonic() > self.until:
+            if self._clock.monotonic() > self.until:
                 self.cancel()
-                raise _too_late(self.account.profile)
+                raise self._too_late()
             return None
         if isinstance(self._result, NativeAuthError):
             raise self._result
@@ -107,6 +111,33 @@ class ListenerAttempt:
             self._result = LoginFailed(f"The sign-in failed unexpectedly ({type(error).__name__}).", code="unexpected")
         finally:
             self._over.set()
+
+    def _sign_in(self) -> Identity:
+        raise NotImplementedError
+
+    def _too_late(self) -> LoginFailed:
+        return _too_late(self.account.profile)
+
+
+class ListenerAttempt(OwnAttempt):
+    """
+    A sign-in through a listener of our own on this machine.
+
+    Args:
+        account: Whose.
+        ask: What it asks for beyond the profile.
+        timeout: Seconds until it is given up.
+        browse: What opens the browser.
+    """
+
+    why = "this process listens on this machine for the answer"
+
+    def __init__(
+        self, account: Account, ask: Ask, timeout: float, browse: Callable[[str], None] = open_browser
+    ) -> None:
+        super().__init__(account, ask, timeout)
+        self._browse = browse
+        self._start()
 
     def _sign_in(self) -> Identity:
         from ._host import Host
@@ -148,6 +179,7 @@ class HostedAttempt:
     """
 
     why = "the Jupyter server waits for the answer"
+    user_code = scan = ""
 
     def __init__(self, account: Account, ask: Ask, timeout: float, environ: Mapping[str, str] = os.environ) -> None:
         self.account = account

@@ -21,7 +21,7 @@ from .providers import PRESETS, Preset, filled, issuer_of, known_members
 __all__ = ["discover", "fetch_keys", "look_up", "setup_of"]
 
 
-def look_up(client: ProviderClient, profile: Profile) -> tuple[Provider, Setup | None]:
+def look_up(client: ProviderClient, profile: Profile, *, wanted: tuple[str, ...] = ()) -> tuple[Provider, Setup | None]:
     """
     All that a sign-in has to know of the service: see :func:`discover` and :func:`setup_of`.
 
@@ -30,7 +30,7 @@ def look_up(client: ProviderClient, profile: Profile) -> tuple[Provider, Setup |
         ProviderUnavailable: It cannot be reached.
     """
     try:
-        return discover(client, profile), setup_of(client, profile)
+        return discover(client, profile, wanted=wanted), setup_of(client, profile)
     except ProviderUnavailable as error:
         if error.code in ("network", "tls"):  # a mistyped host looks just like that
             key = f"`{PRESETS[profile.provider].issuer_key}` of [profiles.{profile.name}]"
@@ -38,10 +38,15 @@ def look_up(client: ProviderClient, profile: Profile) -> tuple[Provider, Setup |
         raise
 
 
-def discover(client: ProviderClient, profile: Profile) -> Provider:
+def discover(client: ProviderClient, profile: Profile, *, wanted: tuple[str, ...] = ()) -> Provider:
     """
     The provider's metadata, as of now (OpenID Connect Discovery 1.0, section 4; RFC 8414, section 3), and what the
     preset knows of it.
+
+    Args:
+        client: Asks for it.
+        profile: Whose provider it is.
+        wanted: Members that both documents are looked through for.
 
     Raises:
         ConfigError: There is none for this issuer, or it is no use.
@@ -49,7 +54,7 @@ def discover(client: ProviderClient, profile: Profile) -> Provider:
     """
     preset = PRESETS[profile.provider]
     issuer, known = issuer_of(preset, profile.options), known_members(preset, profile.options)
-    documents = _documents(client, issuer, preset, known) if preset.discovery != "none" else []
+    documents = _documents(client, issuer, preset, known, wanted) if preset.discovery != "none" else []
     if not documents and not _is_there(client, preset, known):
         known = {}
     provider = read_metadata(issuer, *documents, known=known, key=preset.issuer_key)
@@ -76,11 +81,14 @@ def _is_there(client: ProviderClient, preset: Preset, known: Mapping[str, str]) 
         raise
 
 
-def _documents(client: ProviderClient, issuer: str, preset: Preset, known: Mapping[str, str]) -> list[dict[str, Any]]:
+def _documents(
+    client: ProviderClient, issuer: str, preset: Preset, known: Mapping[str, str], wanted: tuple[str, ...]
+) -> list[dict[str, Any]]:
     """The metadata documents. Some services have only one of the two, some name an endpoint in only one."""
     first, second = metadata_urls(issuer)
     document = _metadata(client, first)
     useful = [
+        *wanted,
         *(["revocation_endpoint"] if preset.revokes else []),
         *(["end_session_endpoint"] if preset.end_session is None else []),
     ]

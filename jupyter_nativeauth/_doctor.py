@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ._accounts import accounts
+from ._device_attempt import no_device_flow
 from ._discovery import fetch_keys, look_up
 from ._host import address
 from ._jwks import ALGORITHMS
@@ -181,7 +182,8 @@ def redirect_uris(profile: Profile, bases: Sequence[str]) -> tuple[str, ...]:
 def _at_the_service(account: Account, uris: Sequence[str], clock: Clock) -> Iterator[Finding]:
     profile, client = account.profile, account.client
     try:
-        provider, setup = look_up(client, profile)
+        wanted = ("device_authorization_endpoint",) if profile.flow == "device" else ()
+        provider, setup = look_up(client, profile, wanted=wanted)
         yield Finding("ok", f"The service is there; the browser goes to {provider.authorization_endpoint}.")
         keys = fetch_keys(client, provider.jwks_uri)
         yield Finding("ok", f"It shows {len(keys)} {'key' if len(keys) == 1 else 'keys'} to check its signatures with.")
@@ -235,6 +237,8 @@ def _abilities(provider: Provider, scopes: Sequence[str], profile: Profile) -> I
             "No refresh token is asked for, so a login may be over when its access token is.",
             'If the service knows it, add "offline_access" to `scopes` in nativeauth.toml.',
         )
+    if profile.flow == "device" and not provider.device_authorization_endpoint:
+        yield Finding.of(no_device_flow(profile))
     if not provider.revocation_endpoint:
         yield Finding("note", "A sign-out cannot revoke the tokens; they end by themselves when their time is over.")
     if not provider.end_session_endpoint:

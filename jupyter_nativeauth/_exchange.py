@@ -10,24 +10,28 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._accesstoken import check_access_token
 from ._callback import Code
 from ._discovery import fetch_keys
-from ._grant import Granted, read_json, read_tokens
+from ._grant import Granted, read_granted, read_json, read_members
 from ._http import Answer, AnswerLost, ProviderClient
 from ._idtoken import Expected, check, check_refreshed
 from ._jwks import ALGORITHMS
 from ._jwt import TokenInvalid
 from ._metadata import Provider
 from ._oauth import code_request, refresh_request, revocation_request
-from ._tokens import Identity, Login, Secret
+from ._tokens import Identity, Login, Members, Secret
 from .errors import LoginFailed, NativeAuthError, ProviderError, ProviderUnavailable, clean
 from .profiles import Profile
 from .providers import PRESETS, Preset, words_for
 
-__all__ = ["Clock", "redeem", "renew", "revoke"]
+if TYPE_CHECKING:
+    from ._device import DeviceRequest
+    from ._oauth import AuthorizationRequest
+
+__all__ = ["Clock", "believe", "members_in", "redeem", "renew", "revoke"]
 
 _log = logging.getLogger("jupyter_nativeauth")
 
@@ -40,10 +44,14 @@ class Clock(Protocol):
 
 
 def _granted(answer: Answer, profile: Profile) -> Granted:
-    """What the token endpoint said; its errors with the service's own words, and with the time to wait."""
+    return read_granted(members_in(answer, profile), who=profile.name)
+
+
+def members_in(answer: Answer, profile: Profile) -> Members:
+    """What an endpoint said to a form; its errors with the service's own words, and with the time to wait."""
     page = PRESETS[profile.provider].error_page
     try:
-        return read_tokens(answer.status, answer.content_type, answer.body, who=profile.name, error_page=page)
+        return read_members(answer.status, answer.content_type, answer.body, who=profile.name, error_page=page)
     except ProviderUnavailable as error:
         error.retry_after = answer.retry_after
         raise
@@ -60,15 +68,32 @@ def redeem(client: ProviderClient, code: Code, *, login_id: str, clock: Clock = 
         LoginFailed: The provider refused the code, or the ID token is not ours to believe.
         ProviderUnavailable: No usable answer; the code is spent, so the person has to sign in again.
     """
-    request = code.request
-    profile, provider = request.profile, request.provider
-    preset = PRESETS[profile.provider]
     try:
-        granted = code.granted or _granted(client.post(code_request(code)), profile)
+        granted = code.granted or _granted(client.post(code_request(code)), code.request.profile)
     except ProviderError as error:
         # Here it is no person's no (RFC 6749, section 5.2), but some services' only word for whatever is wrong.
         reason = error.code if error.error == "access_denied" else error.error or error.code
         raise LoginFailed(error.args[0], code=reason, hint=error.hint or "Try again.") from None
+    return believe(client, code.request, granted, login_id=login_id, clock=clock)
+
+
+def believe(
+    client: ProviderClient,
+    asked: AuthorizationRequest | DeviceRequest,
+    granted: Granted,
+    *,
+    login_id: str,
+    clock: Clock = time,
+) -> Login:
+    """
+    Make a login of what was granted, once it is sure who it is for (OpenID Connect Core, section 3.1.3.7).
+
+    Raises:
+        LoginFailed: The ID token is not ours to believe, or not what was asked for.
+        ProviderUnavailable: The service does not show its keys; what it granted is lost.
+    """
+    profile, provider = asked.profile, asked.provider
+    preset = PRESETS[profile.provider]
     now = clock.time()
     proof = granted.access_token if preset.identity_from == "access_token" else granted.id_token
     if proof is None:
@@ -80,12 +105,12 @@ def redeem(client: ProviderClient, code: Code, *, login_id: str, clock: Clock = 
     expected = Expected(
         issuer=provider.issuer,
         client_id=profile.client_id,
-        nonce=request.nonce.reveal(),
+        nonce=asked.nonce.reveal() if asked.nonce is not None else None,
         algorithms=_algorithms(provider),
-        max_age=request.max_age,
-        acr_values=request.acr_values,
+        max_age=asked.max_age,
+        acr_values=asked.acr_values,
         access_token=granted.access_token.reveal(),
-        organization=request.organization,
+        organization=asked.organization,
         organization_claims=preset.organization_claims,
     )
     keys, claims = _verify(client, profile, provider, proof, expected, now)
@@ -104,7 +129,7 @@ def redeem(client: ProviderClient, code: Code, *, login_id: str, clock: Clock = 
         client_id=profile.client_id,
         audience=profile.audience or "",
         organization=profile.home,
-        scopes=granted.scopes if granted.scopes is not None else request.scopes,
+        scopes=granted.scopes if granted.scopes is not None else asked.scopes,
         access_token=granted.access_token,
         expires_at=None if granted.expires_in is None else now + granted.expires_in,
         lifetime=granted.expires_in,

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from ._tokens import Body, Members, Secret
 from .errors import ProviderError, ProviderUnavailable, clean
 
-__all__ = ["Granted", "printable", "read_granted", "read_json", "read_tokens"]
+__all__ = ["Granted", "printable", "read_granted", "read_json", "read_members", "read_tokens"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,15 @@ def read_json(body: bytes) -> Members:
 
 def read_tokens(status: int, content_type: str, body: bytes, *, who: str, error_page: str = "") -> Granted:
     """
-    Check a token endpoint's answer (RFC 6749, sections 5.1 and 5.2).
+    Check a token endpoint's answer (RFC 6749, sections 5.1 and 5.2): :func:`read_members`, and a bearer token in it.
+    """
+    body = Body(body)
+    return read_granted(read_members(status, content_type, body, who=who, error_page=error_page), who=who)
+
+
+def read_members(status: int, content_type: str, body: bytes, *, who: str, error_page: str = "") -> Members:
+    """
+    The members of an answer to a form that was posted, if it is a yes (RFC 6749, section 5.2; RFC 8628, section 3.2).
 
     Args:
         status: The HTTP status.
@@ -104,7 +112,7 @@ def read_tokens(status: int, content_type: str, body: bytes, *, who: str, error_
         )
     if status != 200:
         raise _no_token(who)
-    return read_granted(members, who=who)
+    return members
 
 
 def _read_page(error_page: str, body: bytes) -> Body | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from ._accounts import accounts
 from ._attempt import Attempt, HostedAttempt, ListenerAttempt, can_open_browser
+from ._device_attempt import DeviceAttempt
+from ._markup import plain
 from ._oauth import Ask
+from ._settings import FLOWS
 from ._tokens import Identity
+from ._words import DEVICE_CARE
 from .errors import ConfigError, KeySourceUnavailable, LoginRequired, NativeAuthError, ProviderError
 from .profiles import Profile
 
@@ -51,7 +56,8 @@ def login(
         max_age: How long ago the person may have signed in at the provider, in seconds.
         switch: Let the person choose another account.
         timeout: Seconds to wait; the profile's ``timeout`` (300) unless given.
-        flow: ``"auto"`` or ``"browser"``.
+        flow: ``"browser"``; ``"device"`` to enter a code in any browser, on any device; or ``"auto"``: what the profile
+            says, and if that is "auto" too, a browser wherever there is a way to one.
 
     Raises:
         LoginRequired: Nobody is signed in, and nobody is here to do it (nbconvert, papermill, cron).
@@ -146,8 +152,8 @@ def start(
         ConfigError: There is no such profile, or *flow* is unknown.
     """
     account = accounts().get(profile)
-    if flow not in ("auto", "browser"):
-        raise ConfigError(f"flow={flow!r} is not known; it is one of: auto, browser.")
+    if flow not in FLOWS:
+        raise ConfigError(f"flow={flow!r} is not known; it is one of: {', '.join(FLOWS)}.")
     problem: NativeAuthError = account.required("signed_out")
     if not ask.switch:
         try:
@@ -157,7 +163,19 @@ def start(
             problem = error  # a sign-in is what helps, and only it may ask the keychain's question
     _somebody_is_here(account, problem)
     wait = timeout if timeout is not None else float(account.profile.timeout)
-    return HostedAttempt(account, ask, wait) if is_hosted(account) else ListenerAttempt(account, ask, wait)
+    return _on_its_way(account, ask, wait, account.profile.flow if flow == "auto" else flow)
+
+
+def _on_its_way(account: Account, ask: Ask, wait: float, flow: str) -> Attempt:
+    """Begin it the best way that there is: the Jupyter server, a listener here, and at last another device."""
+    if flow == "device":
+        return DeviceAttempt(account, ask, wait)
+    if is_hosted(account):
+        return HostedAttempt(account, ask, wait)
+    if flow == "auto" and not can_open_browser():
+        # The browser is on another machine, and could not reach a listener here without help.
+        return DeviceAttempt(account, ask, wait, otherwise=ListenerAttempt)
+    return ListenerAttempt(account, ask, wait)
 
 
 def _signed_in(account: Account, ask: Ask) -> Identity | None:
@@ -242,11 +260,28 @@ class _Terminal:
             self._told = True
             name = self._attempt.account.profile.name
             opens = "Your browser opens by itself; if not, open" if can_open_browser() else "Open"
-            self._say(f"Sign in to {name}. {opens} this address in your browser:\n\n  {self._attempt.link}\n\n")
+            if self._attempt.user_code:
+                self._say(self._code())
+            else:
+                self._say(f"Sign in to {name}. {opens} this address in your browser:\n\n  {self._attempt.link}\n\n")
             if not self._live:
                 self._say(f"Waiting for up to {left} seconds (Ctrl-C cancels).\n")
         elif self._told and self._live:
             self._say(f"\rWaiting for {left // 60}:{left % 60:02d} more (Ctrl-C cancels) ")
+
+    def _code(self) -> str:
+        """Where to go on with any browser, and what to enter there."""
+        attempt = self._attempt
+        lines = [
+            f"Sign in to {attempt.account.profile.name}, in any browser on any device ({attempt.why}).",
+            f"Open this address, and enter the code:\n\n  {plain(attempt.link)}\n\n  {plain(attempt.user_code)}\n",
+        ]
+        if self._live and attempt.scan:
+            from ._qr import qr_blocks
+
+            drawn = qr_blocks(attempt.scan, widest=shutil.get_terminal_size().columns)
+            lines += [f"Or scan this:\n\n{drawn}\n"] if drawn else []
+        return "\n".join([*lines, DEVICE_CARE, ""])
 
     def signed_in(self, identity: Identity) -> None:
         self._say(f"{self._clear}Signed in to {identity.profile} as {identity.name}.\n")

@@ -49,9 +49,11 @@ class Words:
         state: How it stands, in a few words.
         time: What is left, and of what.
         lines: What happened, and what to do.
+        code: What to enter at the next step.
         link: The next step.
         other: What one can do instead.
         address: The second way: an address to copy.
+        picture: HTML that was drawn here, never anybody's words.
         small: How it works, how to cancel.
         key: Where the key is.
     """
@@ -62,9 +64,11 @@ class Words:
     state: str
     time: str = ""
     lines: tuple[str, ...] = ()
+    code: str = ""
     link: Link | None = None
     other: Link | None = None
     address: str = ""
+    picture: str = ""
     small: tuple[str, ...] = ()
     key: str = ""
 
@@ -92,6 +96,11 @@ class Words:
     def body(self) -> str:
         """HTML: what happened, and what comes next."""
         parts = [f"<div>{_with_code(line)}</div>" for line in self.lines if line]
+        if self.code:
+            large = "font-size: 1.5em; letter-spacing: .08em; user-select: all"
+            parts.append(
+                f'<div style="margin: 6px 0 2px"><code style="{_CODE}; {large}">{_safe(self.code)}</code></div>'
+            )
         main, other = (button(link, main=link is self.link) if link else "" for link in (self.link, self.other))
         if main or other:
             row = "display: flex; flex-flow: row wrap; align-items: center; gap: 8px; margin: 8px 0 6px"
@@ -100,6 +109,8 @@ class Words:
             second = "or open this page of your Jupyter" if self.address.startswith("/") else "or copy this address"
             address = f'<code style="{_CODE}; font-size: .88em; user-select: all">{_safe(self.address)}</code>'
             parts.append(f'<div style="color: {_SOFT}">{second}:<br>{address}</div>')
+        if self.picture:
+            parts.append(f'<div style="margin: 8px 0">{self.picture}</div>')
         if small := [_safe(sentence) for sentence in self.small if sentence]:
             parts.append(f'<div style="color: {_SOFT}; margin-top: 4px">{" ".join(small)}</div>')
         return f'<div style="{_BLOCK}">{"".join(parts)}</div>' if parts else ""
@@ -117,7 +128,9 @@ class Words:
         rows = [
             f"{self.title}: {self.state}{f' ({self.time})' if self.time else ''}",
             *self.lines,
+            f"Code: {self.code}" if self.code else "",
             *(f"{link.label}: {link.url}" for link in (self.link, self.other) if link and _may_link(link.url)),
+            self.address if self.link and not _may_link(self.link.url) else "",
             " ".join(sentence for sentence in self.small if sentence),
             f"Service: {self.service}",
             f"Key: {self.key}" if self.key else "",

@@ -33,6 +33,7 @@ class Provider:
     jwks_uri: str
     userinfo_endpoint: str = ""
     revocation_endpoint: str = ""
+    device_authorization_endpoint: str = ""  # RFC 8628, section 4
     end_session_endpoint: str = ""
     # The standard's names of what that page is given, and the service's own.
     end_session_parameters: Mapping[str, str] = field(default_factory=lambda: dict(RP_INITIATED))
@@ -113,6 +114,7 @@ def read_metadata(
         jwks_uri=_endpoint(members, "jwks_uri", needed=True),
         userinfo_endpoint=_endpoint(members, "userinfo_endpoint"),
         revocation_endpoint=_endpoint(members, "revocation_endpoint"),
+        device_authorization_endpoint=_endpoint(members, "device_authorization_endpoint"),
         end_session_endpoint=_endpoint(members, "end_session_endpoint"),
         scopes_supported=_words(members, "scopes_supported"),
         prompt_values_supported=_words(members, "prompt_values_supported"),

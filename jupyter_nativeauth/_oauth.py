@@ -28,13 +28,18 @@ __all__ = [
     "Ask",
     "AuthorizationRequest",
     "Post",
+    "asked_for",
     "authorization_request",
     "code_request",
     "end_session_url",
     "for_tenant",
     "once_more",
     "refresh_request",
+    "requested_scopes",
+    "resources",
     "revocation_request",
+    "wanted_age",
+    "wishes",
 ]
 
 Form = tuple[tuple[str, str], ...]
@@ -117,39 +122,31 @@ def authorization_request(
     from authlib.common.urls import add_params_to_uri
     from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-    preset = PRESETS[profile.provider]
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     scopes = requested_scopes(profile, provider, ask)
-    max_age = ask.max_age if ask.max_age is not None else profile.max_age
-    acr_values = ask.acr_values or profile.acr_values
-    wishes = _wishes(profile, ask)
     implicit = "insecure_implicit_flow" in profile.options
     parameters = {
         **profile.authorize,
-        **{name: value for key, value in wishes.items() for name in preset.parameters.get(key, key).split()},
+        **asked_for(profile, provider, ask, redirect_uri),
         "response_type": "token" if implicit else "code",
         "client_id": profile.client_id,
         "redirect_uri": redirect_uri,
-        "scope": " ".join(scopes),
         "state": state,
         "nonce": nonce,
         "code_challenge": None if implicit else create_s256_code_challenge(verifier),
         "code_challenge_method": None if implicit else "S256",
-        "prompt": _prompt(profile, provider, scopes, ask, redirect_uri),
-        "max_age": None if max_age is None else str(max_age),
-        "acr_values": acr_values,
     }
     pairs = [(name, value) for name, value in parameters.items() if value]
-    pairs += [("resource", resource) for resource in profile.resource]
+    pairs += resources(profile)
     url = add_params_to_uri(provider.authorization_endpoint, pairs)
     request = AuthorizationRequest(
         profile=profile,
         provider=provider,
         redirect_uri=redirect_uri,
         scopes=scopes,
-        max_age=max_age,
-        acr_values=acr_values,
-        organization=wishes.get("organization"),
+        max_age=wanted_age(profile, ask),
+        acr_values=ask.acr_values or profile.acr_values,
+        organization=wishes(profile, ask).get("organization"),
         again=ask.again,
         implicit=implicit,
         state=Secret(state),
@@ -160,6 +157,19 @@ def authorization_request(
         setup=setup,
     )
     return for_tenant(request, dict(ask.hints))
+
+
+def asked_for(profile: Profile, provider: Provider, ask: Ask, redirect_uri: str) -> dict[str, str | None]:
+    """What a sign-in asks for, by the service's names, whichever way it goes; ``resource`` comes on top of it."""
+    names = PRESETS[profile.provider].parameters
+    scopes, max_age = requested_scopes(profile, provider, ask), wanted_age(profile, ask)
+    return {
+        **{name: value for key, value in wishes(profile, ask).items() for name in names.get(key, key).split()},
+        "scope": " ".join(scopes),
+        "prompt": _prompt(profile, provider, scopes, ask, redirect_uri),
+        "max_age": None if max_age is None else str(max_age),
+        "acr_values": ask.acr_values or profile.acr_values,
+    }
 
 
 def for_tenant(request: AuthorizationRequest, hints: Mapping[str, str]) -> AuthorizationRequest:
@@ -205,15 +215,20 @@ def once_more(request: AuthorizationRequest, ask: Ask) -> AuthorizationRequest:
 _WISHES = ("audience", "organization", "connection", "login_hint")
 
 
-def _wishes(profile: Profile, ask: Ask) -> dict[str, str]:
+def wanted_age(profile: Profile, ask: Ask) -> int | None:
+    """How long ago the person may have signed in at the service, in seconds."""
+    return ask.max_age if ask.max_age is not None else profile.max_age
+
+
+def wishes(profile: Profile, ask: Ask) -> dict[str, str]:
     """What the service is to know, by the profile's names: what the profile says, or else a link of the service."""
     known = (*_WISHES, *PRESETS[profile.provider].parameters)
-    wishes = {name: value for name, value in ask.hints if name in known}
-    wishes |= {name: value for name, value in profile.options.items() if name in known}
-    wishes |= {name: value for name in _WISHES if (value := getattr(profile, name))}
+    wanted = {name: value for name, value in ask.hints if name in known}
+    wanted |= {name: value for name, value in profile.options.items() if name in known}
+    wanted |= {name: value for name in _WISHES if (value := getattr(profile, name))}
     if ask.switch:
-        wishes.pop("login_hint", None)
-    return wishes
+        wanted.pop("login_hint", None)
+    return wanted
 
 
 def requested_scopes(profile: Profile, provider: Provider, ask: Ask) -> tuple[str, ...]:
@@ -259,7 +274,7 @@ def code_request(code: Code) -> Post:
         ("client_id", request.profile.client_id),
         ("code_verifier", request.verifier.reveal()),
     ]
-    return Post(request.provider.token_endpoint, (*form, *_resources(request.profile)))
+    return Post(request.provider.token_endpoint, (*form, *resources(request.profile)))
 
 
 def refresh_request(login: Login, profile: Profile) -> Post:
@@ -270,7 +285,7 @@ def refresh_request(login: Login, profile: Profile) -> Post:
         ("refresh_token", login.refresh_token.reveal()),
         ("client_id", login.client_id),
     ]
-    return Post(login.provider.token_endpoint, (*form, *_resources(profile)))
+    return Post(login.provider.token_endpoint, (*form, *resources(profile)))
 
 
 def revocation_request(login: Login) -> Post | None:
@@ -310,5 +325,5 @@ def end_session_url(
     return Secret(add_params_to_uri(endpoint, pairs))
 
 
-def _resources(profile: Profile) -> tuple[tuple[str, str], ...]:
+def resources(profile: Profile) -> tuple[tuple[str, str], ...]:
     return tuple(("resource", resource) for resource in profile.resource)

@@ -21,7 +21,7 @@ from .errors import NativeAuthError
 from .providers import PRESETS, issuer_of
 
 if TYPE_CHECKING:
-    from .xumm import SignRequest
+    from ._sign_request import SignRequest
 
 __all__ = ["PayloadPanel", "show_panel"]
 

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ._payload import Event, read_event
+from ._payload_record import Event, read_event
 
 __all__ = ["Pace", "listen"]
 

@@ -5,6 +5,7 @@ No I/O.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 __all__ = ["qr_blocks", "qr_svg"]
@@ -20,6 +21,7 @@ def _code(text: str) -> Any:
     return segno.make_qr(text, error="m")
 
 
+@functools.lru_cache(maxsize=4)  # a panel looks at itself twice a second
 def qr_svg(text: str, *, label: str) -> str:
     """
     A QR code as inline SVG, for a page; *label* is what a screen reader says.
@@ -35,9 +37,15 @@ def qr_svg(text: str, *, label: str) -> str:
     return f'<div role="img" aria-label="{html.escape(label, quote=True)}" style="{box}">{drawn}</div>'
 
 
-def qr_blocks(text: str) -> str:
-    """A QR code for a terminal, two rows to a line, in colours of its own: black on white on any background."""
+def qr_blocks(text: str, *, widest: int = 0) -> str:
+    """
+    A QR code for a terminal, two rows to a line, in colours of its own: black on white on any background.
+
+    Empty if it has more columns than *widest*: what a terminal wraps, nobody can scan.
+    """
     rows = [[bool(dark) for dark in row] for row in _code(text).matrix_iter(border=_QUIET)]
+    if 0 < widest < len(rows[0]):
+        return ""
     if len(rows) % 2:
         rows.append([False] * len(rows[0]))
     lines = []

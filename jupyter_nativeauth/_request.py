@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ._device import DeviceRequest, device_request
 from ._discovery import look_up
 from ._oauth import Ask, AuthorizationRequest, authorization_request
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ._account import Account
     from ._tenant import Setup
 
-__all__ = ["new_request", "other_redirect_uri"]
+__all__ = ["new_device_request", "new_request", "other_redirect_uri"]
 
 _log = logging.getLogger("jupyter_nativeauth")
 
@@ -35,6 +36,20 @@ def new_request(account: Account, ask: Ask, redirect_uri: str) -> AuthorizationR
     if (words := other_redirect_uri(setup, redirect_uri)) and not ask.again:
         _log.warning("%s: %s", profile.name, words)
     return authorization_request(profile, provider, redirect_uri, ask, setup)
+
+
+def new_device_request(account: Account, ask: Ask) -> DeviceRequest | None:
+    """
+    The same for a sign-in on another device; ``None`` if the service has no such thing.
+
+    Raises:
+        ConfigError, ProviderUnavailable, StoreError: As for :func:`new_request`.
+    """
+    profile = account.profile
+    if profile.client_type == "confidential":
+        account.client_secret().read()
+    provider, _ = look_up(account.client, profile, wanted=("device_authorization_endpoint",))
+    return device_request(profile, provider, ask) if provider.device_authorization_endpoint else None
 
 
 def other_redirect_uri(setup: Setup | None, redirect_uri: str) -> str:

@@ -20,6 +20,7 @@ from .providers import PRESETS, Preset
 
 __all__ = [
     "CHECKS",
+    "FLOWS",
     "OPTIONS",
     "Table",
     "checked",
@@ -295,6 +296,9 @@ def _path(value: Any) -> str:
     return str(path)
 
 
+# How a sign-in reaches a browser.
+FLOWS = ("auto", "browser", "device")
+
 _SECONDS = "be a whole number of seconds"
 _URLS = '["https://api.example.com"]'
 
@@ -317,7 +321,7 @@ CHECKS: Mapping[str, Check] = {
     "redirect_ports": _list(_number("hold whole numbers", 1, 65535), "[8888, 8889]"),
     "redirect_path": _maybe(one_of("profile")),
     "post_logout_redirect_uri": _maybe(_url(https_url)),
-    "flow": one_of("auto", "browser"),
+    "flow": one_of(*FLOWS),
     "timeout": _number(_SECONDS, 1, 3600),
     "key_source": _key_source,
     "ca_bundle": _maybe(_path),

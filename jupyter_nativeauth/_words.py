@@ -11,13 +11,32 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ._markup import Link, Words
+from ._qr import qr_svg
 from .errors import LoginFailed, NativeAuthError
 
 if TYPE_CHECKING:
     from ._logout import LogoutReport
     from ._status import ProfileStatus
 
-__all__ = ["Note", "describe", "ended", "leaving", "left", "minutes", "note_of_error", "note_of_report", "waiting"]
+__all__ = [
+    "DEVICE_CARE",
+    "Note",
+    "describe",
+    "ended",
+    "leaving",
+    "left",
+    "minutes",
+    "note_of_error",
+    "note_of_report",
+    "waiting",
+]
+
+
+# RFC 8628, sections 5.4 and 5.5: a code may be somebody else's trap, and whoever sees ours may be faster than we are.
+DEVICE_CARE = (
+    "Enter it only if you have just started this yourself, and show it to nobody: whoever enters it signs in here, "
+    "with their own account."
+)
 
 
 def describe(status: ProfileStatus, *, place: str = "kernel", now: float | None = None) -> Words:
@@ -72,7 +91,17 @@ def left(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d} left"
 
 
-def waiting(words: Words, *, link: str, why: str, seconds: float, in_cell: bool, opens: bool) -> Words:
+def waiting(
+    words: Words,
+    *,
+    link: str,
+    why: str,
+    seconds: float,
+    in_cell: bool,
+    opens: bool,
+    user_code: str = "",
+    scan: str = "",
+) -> Words:
     """
     A sign-in is under way.
 
@@ -83,12 +112,27 @@ def waiting(words: Words, *, link: str, why: str, seconds: float, in_cell: bool,
         seconds: How long it still waits.
         in_cell: Whether a cell waits for it, so that only an interrupt can cancel it.
         opens: Whether a browser tab opens by itself.
+        user_code: What to enter there, where any browser will do.
+        scan: The address with the code in it.
     """
     cancel = "Interrupt the kernel to cancel." if in_cell else ""
     if not link:
         hint = "If your keychain asks for its password, answer it there."
         return replace(words, tone="busy", state="Preparing the sign-in", time="", lines=(hint,), small=(cancel,))
     stays = words.state.replace("Signed in", "Until then you stay signed in", 1) + "." if words.tone == "good" else ""
+    if user_code:
+        return replace(
+            words,
+            tone="busy",
+            state="Waiting for you to sign in",
+            time=left(seconds),
+            lines=("Open this page in any browser, on any device, and enter the code.", DEVICE_CARE, stays),
+            code=user_code,
+            link=Link(f"Sign in to {words.title}", link),
+            address=link,
+            picture=qr_svg(scan, label="QR code of the page with the code") if scan else "",
+            small=(cancel, f"{why[:1].upper()}{why[1:]}."),
+        )
     return replace(
         words,
         tone="busy",

@@ -54,7 +54,9 @@ def main() -> None:
 @click.option("--scope", "scopes", multiple=True, help="Ask for this scope too. Can be given several times.")
 @click.option("--switch", is_flag=True, help="Choose another account.")
 @click.option("--timeout", type=click.FloatRange(1, 3600), metavar="SECONDS", help="How long to wait for you.")
-@click.option("--flow", type=click.Choice(["auto", "browser"]), default="auto", help="How it reaches your browser.")
+@click.option(
+    "--flow", type=click.Choice(["auto", "browser", "device"]), default="auto", help="How it reaches your browser."
+)
 def login(profile: str | None, scopes: tuple[str, ...], *, switch: bool, timeout: float | None, flow: str) -> None:
     """Sign in, in your own browser. Every notebook and script of yours is then signed in."""
     from ._accounts import accounts

@@ -123,7 +123,9 @@ class LoginPanel(VBox):  # type: ignore[misc]
         """Ask the vault how it stands. Not with the guard held: a keychain may take seconds."""
         with self._reading:
             self._mark = self._signs()  # first, so that a change from now on is seen next time
-            status, hosted = status_of(self.account), is_hosted(self.account)
+            # With another device it is this kernel that waits, whoever could host the sign-in.
+            hosted = self.account.profile.flow != "device" and is_hosted(self.account)
+            status = status_of(self.account)
             self._again = time.monotonic() + _AGAIN
             with self._guard:
                 known: ProfileStatus | None = getattr(self, "_status", None)
@@ -141,6 +143,7 @@ class LoginPanel(VBox):  # type: ignore[misc]
 
     def _look(self) -> None:
         stale = self._status.state == "unavailable" and time.monotonic() > self._again
+        stale = stale or _is_over(self._status)
         if stale or self._signs() != self._mark:
             self._read()
         attempt = self._attempt
@@ -239,6 +242,8 @@ class LoginPanel(VBox):  # type: ignore[misc]
                 seconds=self._attempt.until - time.monotonic(),
                 in_cell=self._in_cell,
                 opens=not self._hosted and can_open_browser(),
+                user_code=self._attempt.user_code,
+                scan=self._attempt.scan,
             )
             return words, [] if self._in_cell else [self._cancel]
         if self._note is not None:
@@ -274,6 +279,12 @@ class LoginPanel(VBox):  # type: ignore[misc]
 def _set_children(box: Any, children: list[Any]) -> None:
     if list(box.children) != children:
         box.children = children
+
+
+def _is_over(status: ProfileStatus) -> bool:
+    """Whether what was a login a moment ago is none any more, though nobody has written anything."""
+    ends = status.expires_at
+    return status.state == "signed_in" and not status.renews and ends is not None and ends <= time.time()
 
 
 def _who(status: ProfileStatus) -> tuple[str, float | None]:

@@ -75,7 +75,10 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             label="Auth0",
             needs=("domain",),
             issuer="{domain}/",  # with its slash, custom domains too
-            endpoints={"revocation_endpoint": "{domain}/oauth/revoke"},
+            endpoints={
+                "revocation_endpoint": "{domain}/oauth/revoke",
+                "device_authorization_endpoint": "{domain}/oauth/device/code",
+            },
             # The metadata names /oidc/logout only where the tenant's "RP-Initiated Logout End Session Endpoint
             # Discovery" is on, as it is for tenants since 14 November 2023.
             end_session=LogoutPage(
@@ -110,8 +113,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 # The application wants a secret: 401 "Unauthorized".
                 "access_denied": _AUTH0_NATIVE,
                 "invalid_client": _AUTH0_NATIVE,
-                "unauthorized_client": "Allow the application the grant types Authorization Code and Refresh Token "
-                "(Applications > the application > Settings > Advanced).",
+                "unauthorized_client": "Allow the application the grant types Authorization Code and Refresh Token, "
+                'and for flow = "device" Device Code (Applications > the application > Settings > Advanced).',
             },
             # An id begins so; a name has no capitals. ("Work with Tokens and Organizations")
             organization_claims=(("org_id", "org_"), ("org_name", "")),

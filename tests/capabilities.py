@@ -46,6 +46,7 @@ CAPABILITIES: Mapping[str, Callable[[Preset], str]] = {
     "sign-out ends its own session": lambda preset: _named(
         preset, "end_session_endpoint", page=preset.end_session is not None
     ),
+    "sign-in on another device": lambda preset: _named(preset, "device_authorization_endpoint"),
     "one organization or tenant": _whose,
     "client with a secret": lambda preset: "yes" if "confidential" in preset.client_types else "no",
     "signs requests of yours": lambda preset: "yes" if preset.sign_requests else NOTHING,

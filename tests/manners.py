@@ -60,7 +60,7 @@ def bad_manners(endpoint: str, request: Request, rules: Mapping[str, Rule]) -> I
         yield from (f"{endpoint}: unexpected {name}" for name in names if name not in known.needs | known.may)
         yield from (f"{endpoint}: missing {name}" for name in sorted(known.needs) if name not in names)
     yield from (f"{endpoint}: {name} comes {n} times" for name, n in names.items() if n > 1 and name not in REPEATABLE)
-    if endpoint in ("token", "revoke"):
+    if endpoint in ("token", "revoke", "device"):
         yield from (f"{endpoint}: {what}" for what in _of_a_post(endpoint, request, known))
 
 

@@ -34,6 +34,9 @@ class Auth0(OAuthEmulator):
         token_endpoint_auth_method: "none" is what a native application needs.
         organizations, invitations: Names of organizations by id, organizations of open invitations.
         userinfo_burst: How often ``/userinfo`` answers before it says 429.
+        device: What became of each device code: ``pending``, ``slow``, ``expired``, ``denied``; or who entered it.
+        device_interval: Seconds between two polls, by the service's clock.
+        early: How often a poll came sooner.
     """
 
     provider = "auth0"
@@ -52,7 +55,7 @@ class Auth0(OAuthEmulator):
         **RULES,
         "authorize": RULES["authorize"] | {"audience", "organization", "invitation", "connection", "screen_hint"},
         "v2_logout": rule("client_id", "returnTo"),
-        "device": rule("client_id", "scope audience"),
+        "device": rule("client_id", "scope audience organization connection login_hint prompt max_age acr_values"),
         DEVICE: rule("grant_type device_code client_id"),
     }
 
@@ -71,6 +74,10 @@ class Auth0(OAuthEmulator):
         self.invitations = {"inv_0123456789abcdef": "org_Acme0123456789ab"}
         self.userinfo_burst = 10
         self.device: dict[str, str] = {}
+        self.device_interval = 5.0
+        self.early = 0
+        self._devices: dict[str, Request] = {}
+        self._polled: dict[str, float] = {}
 
     def profile(self, **extra: Any) -> dict[str, Any]:
         return super().profile(**{"domain": self.origin, "audience": self.api, **extra})
@@ -140,7 +147,11 @@ class Auth0(OAuthEmulator):
     def do_token(self, request: Request) -> Answer:
         if request.get("grant_type") != DEVICE:
             return super().do_token(request)
-        state = self.device.get(request.get("device_code") or "", "")
+        code = request.get("device_code") or ""
+        state = self.device.get(code, "")
+        if code in self._polled:
+            self.early += self.now() - self._polled[code] < self.device_interval - 0.05
+            self._polled[code] = self.now()
         refusals = {
             "": Refused("invalid_grant", "Invalid or expired device code."),
             "pending": Refused("authorization_pending", "User has yet to authorize device code."),
@@ -148,14 +159,33 @@ class Auth0(OAuthEmulator):
             "expired": Refused("expired_token", "The device_code has expired."),
             "denied": Refused("access_denied", "User cancelled the confirmation prompt."),
         }
+        if state not in refusals:
+            return self._sign_in(code, state)
         no = refusals[state]
         if state == "expired":  # said once; from then on the code is merely unknown
-            del self.device[request.get("device_code") or ""]
+            del self.device[code]
         return Answer(429 if state == "slow" else 403, json=no.members)
 
+    def _sign_in(self, code: str, username: str) -> Answer:
+        """The person is done: a device code is good once."""
+        del self.device[code]
+        asked = self._devices[code]
+        grant = Grant(asked, username, self.now(), self.granted(asked))
+        self.grants.append(grant)
+        members = self.tokens(grant)
+        if "offline_access" in grant.scopes:
+            members["refresh_token"] = self.issue_refresh(grant)
+        return Answer(json=members, headers={"Cache-Control": "no-store"})
+
+    def enter(self, state: str = "ada") -> None:
+        """The person enters the newest code, as this user; or something else becomes of it: ``denied``, ``slow`` ..."""
+        self.device[list(self.device)[-1]] = state
+
     def do_device(self, request: Request) -> Answer:
-        code = self.mint("code")
-        self.device[code] = "pending"
+        if request.get("client_id") != self.client_id or self.token_endpoint_auth_method != "none":
+            return Answer(401, json=Refused("access_denied", "Unauthorized").members)
+        code = self.mint("device")
+        self.device[code], self._devices[code], self._polled[code] = "pending", request, self.now()
         return Answer(
             json={
                 "device_code": code,
@@ -163,7 +193,7 @@ class Auth0(OAuthEmulator):
                 "verification_uri": f"{self.origin}/activate",
                 "verification_uri_complete": f"{self.origin}/activate?user_code=BCDF-GHJK",
                 "expires_in": 900,
-                "interval": 5,
+                "interval": self.device_interval,
             }
         )
 

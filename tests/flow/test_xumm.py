@@ -18,6 +18,7 @@ import requests
 from jupyter_nativeauth import (
     ConfigError,
     LoginFailed,
+    LoginPanel,
     LoginRequired,
     Profile,
     ProviderUnavailable,
@@ -25,6 +26,7 @@ from jupyter_nativeauth import (
     get_session,
     status,
 )
+from jupyter_nativeauth._doctor import diagnose
 from jupyter_nativeauth._http import ProviderClient
 from jupyter_nativeauth._oauth import Ask
 from jupyter_nativeauth.errors import NativeAuthError
@@ -145,6 +147,7 @@ def test_the_implicit_flow_is_off_by_default(xumm: Xumm, person_at: PersonAt) ->
     """XU-1, XU-3: a token in an address is not what was asked for, so it is not used."""
     xumm.answer("signin", changed(xumm, lambda query: query | {"access_token": "NATK-access-uninvited00000"}))
     assert unanswered(person_at(xumm)).code == "timeout"
+    assert xumm.hits("token") == []
 
 
 def test_the_implicit_flow_for_those_who_insist(xumm: Xumm, person_at: PersonAt, canary: Canary) -> None:
@@ -171,6 +174,14 @@ def test_the_implicit_flow_for_those_who_insist(xumm: Xumm, person_at: PersonAt,
     with get_session("acme") as api:
         assert api.get(PING).json()["sub"] == ADA
     assert status()[0].renews is False
+
+
+def test_the_doctor_warns_of_the_implicit_flow(xumm: Xumm, person_at: PersonAt) -> None:
+    """XU-3: whoever insists is told what it means."""
+    person = person_at(xumm, insecure_implicit_flow=True)
+    assert any("no PKCE guards it" in line for line in diagnose("acme").lines())
+    person.write(acme=xumm.profile())
+    assert not any("no PKCE guards it" in line for line in diagnose("acme").lines())
 
 
 @pytest.mark.parametrize(
@@ -208,7 +219,24 @@ def test_there_is_nothing_to_renew_with(xumm: Xumm, person_at: PersonAt) -> None
                 api.get(PING)
     assert caught.value.code == "no_refresh_token"
     assert (len(xumm.hits("token")), xumm.calls) == (1, [])
+    (row,) = status()
+    assert row.state == "no_refresh_token"
+    assert "sign again on your phone" in row.hint
     assert person.sign_in().subject == ADA
+
+
+def test_a_panel_says_when_it_is_over(xumm: Xumm, person_at: PersonAt) -> None:
+    """XU-5: by itself, when the time is over, though nobody has changed anything."""
+    xumm.lifetime = 1
+    person_at(xumm).sign_in()
+    panel = LoginPanel("acme")
+    try:
+        end = time.monotonic() + 10
+        while "sign again on your phone" not in repr(panel):
+            assert time.monotonic() < end, repr(panel)
+            time.sleep(0.05)
+    finally:
+        panel.close()
 
 
 def test_a_refresh_token_that_is_none_is_not_kept(xumm: Xumm, person_at: PersonAt) -> None:
@@ -225,12 +253,13 @@ def _body(xumm: Xumm, request: Request) -> str:
     return json.dumps(xumm.do_token(request).json)
 
 
-@pytest.mark.parametrize("with_id_token", [True, False])
-def test_the_access_token_says_who_it_is(xumm: Xumm, person_at: PersonAt, with_id_token: bool) -> None:
-    """XU-6: the ID token is the same string, or is not there."""
-    xumm.with_id_token = with_id_token
-    person = person_at(xumm)
-    assert person.sign_in().subject == ADA
+@pytest.mark.parametrize("id_token", ["the same", "none", "another"])
+def test_the_access_token_says_who_it_is(xumm: Xumm, person_at: PersonAt, id_token: str) -> None:
+    """XU-6: the ID token is the same string, or is not there; whatever it is, it decides nothing."""
+    xumm.with_id_token = id_token == "the same"
+    if id_token == "another":
+        xumm.answer("token", lambda request: Answer(json=xumm.do_token(request).json | {"id_token": "a.b.c"}))
+    assert person_at(xumm).sign_in().subject == ADA
 
 
 @pytest.mark.parametrize(

@@ -10,19 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_nativeauth._payload import (
-    Asked,
+from jupyter_nativeauth._payload import Asked, payload_body, summary
+from jupyter_nativeauth._payload_record import (
     Created,
     Event,
     Signed,
     deep_links,
-    payload_body,
     read_answer,
     read_cancelled,
     read_created,
     read_event,
     read_final,
-    summary,
 )
 from jupyter_nativeauth._qr import qr_blocks, qr_svg
 from jupyter_nativeauth.errors import ConfigError, NotSigned, ProviderError, ProviderUnavailable
