@@ -71,26 +71,3 @@ def test_a_sign_in_that_fails_says_why_and_can_be_tried_again(
     chromium.sign_in(tab)
     finish(tab)
     sidebar.expect_state(SIGNED_IN)
-
-
-def test_from_nothing_to_a_card(
-    home: Home, start_lab: Callable[..., Lab], chromium: Chromium, oidc: OidcProvider
-) -> None:
-    """No profile: what to register, what to write, and where. Written wrongly: what is wrong. Then comes a card."""
-    lab = start_lab()
-    page = chromium.open_lab(lab)
-    sidebar = Sidebar(page)
-    file = home.config / "nativeauth.toml"
-    for words in (str(file), "[profiles.acme]", "issuer = ", "client_id = ", "api = "):
-        expect(sidebar.region).to_contain_text(words)
-    for path in ("callback", "logout/callback"):
-        expect(sidebar.region).to_contain_text(f"http://127.0.0.1/nativeauth/{path}")
-    expect(sidebar.icon).to_have_attribute("title", "Sign-in: signed out")
-
-    file.write_text("[profiles.acme]\nissuer = 'https://id.acme.example'\n", encoding="utf-8")
-    expect(sidebar.region.get_by_role("alert")).to_contain_text("client_id")
-    expect(sidebar.icon).to_have_attribute("title", "Sign-in: needs your attention")
-    write_profiles(home, acme=oidc.profile())
-    sidebar.expect_state(SIGNED_OUT)
-    expect(sidebar.region.get_by_role("alert")).to_have_count(0)
-    expect(sidebar.button("Sign in to acme")).to_be_enabled()
