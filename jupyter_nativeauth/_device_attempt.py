@@ -103,7 +103,7 @@ class DeviceAttempt(OwnAttempt):
         self.why = other.why
         while (identity := other.poll()) is None:
             self.link = other.link
-            if self._cancelled.wait(0.1):
+            if self._cancelled.wait(0.1 if self.link else 0.02):
                 other.cancel()
                 raise _cancelled()
         return identity

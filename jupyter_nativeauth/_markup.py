@@ -110,7 +110,7 @@ class Words:
             address = f'<code style="{_CODE}; font-size: .88em; user-select: all">{_safe(self.address)}</code>'
             parts.append(f'<div style="color: {_SOFT}">{second}:<br>{address}</div>')
         if self.picture:
-            parts.append(f'<div style="margin: 8px 0">{self.picture}</div>')
+            parts.append(f'<div style="color: {_SOFT}; margin: 8px 0">or scan this:{self.picture}</div>')
         if small := [_safe(sentence) for sentence in self.small if sentence]:
             parts.append(f'<div style="color: {_SOFT}; margin-top: 4px">{" ".join(small)}</div>')
         return f'<div style="{_BLOCK}">{"".join(parts)}</div>' if parts else ""

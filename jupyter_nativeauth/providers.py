@@ -128,7 +128,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "Credentials > Authentication Method: None.",
                 "Settings > Allowed Callback URLs, to the letter: {redirect_uris}",
                 "Settings > Allowed Logout URLs: {logout_uris}",
-                "Settings > Advanced > Grant Types: Authorization Code, Refresh Token.",
+                'Settings > Advanced > Grant Types: Authorization Code, Refresh Token; Device Code if flow = "device".',
                 "Applications > APIs > the API > Settings > Allow Offline Access: on.",
                 "For invitations only: Settings > Application Login URI, which must be https: {initiate_uri}",
             ),

@@ -15,6 +15,7 @@ import pytest
 from jupyter_nativeauth import ConfigError, LoginFailed, LoginRequired, ProviderUnavailable, get_session, login
 from jupyter_nativeauth._attempt import ListenerAttempt
 from jupyter_nativeauth._device_attempt import DeviceAttempt
+from jupyter_nativeauth._doctor import diagnose
 from jupyter_nativeauth._oauth import Ask
 from jupyter_nativeauth.errors import NativeAuthError
 from tests.answers import Answer, Request, redirect
@@ -396,6 +397,16 @@ def test_where_nobody_is_there(auth0: Auth0, person_at: PersonAt) -> None:
     assert auth0.journal == []
     with pytest.raises(LoginRequired):
         login("acme", flow="device")
+
+
+def test_the_doctor_looks_for_it(auth0: Auth0, scalekit: Scalekit, person_at: PersonAt) -> None:
+    """A0-10: with flow = "device" in a profile, a service that has none is an error before anybody waits."""
+    person = person_at(scalekit, flow="device")
+    found = diagnose("acme")
+    assert not found.healthy
+    assert "device_authorization_endpoint" in " ".join(one.message for one in found.findings)
+    person.write(acme=auth0.profile(flow="device"))
+    assert diagnose("acme").healthy
 
 
 def test_where_the_service_has_none(scalekit: Scalekit, person_at: PersonAt) -> None:

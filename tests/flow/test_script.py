@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import os
 import pty
@@ -143,6 +144,7 @@ def test_a_person_who_says_no(person: Person, oidc: OidcProvider, browser: Syste
 
 def in_a_terminal(code: str, env: dict[str, str], until: str, *, interrupt: bool = False) -> tuple[str, int]:
     """Run *code* with a terminal as its stderr; what was to be read there, and its exit status."""
+    decoder = codecs.getincrementaldecoder("utf-8")()  # a letter can be cut in two
     mine, its = pty.openpty()
     with running(code, env, stderr=its, stdout=subprocess.DEVNULL) as process:
         os.close(its)
@@ -151,7 +153,7 @@ def in_a_terminal(code: str, env: dict[str, str], until: str, *, interrupt: bool
             readable, _, _ = select.select([mine], [], [], 0.2)
             if readable:
                 try:
-                    text += os.read(mine, 4096).decode()
+                    text += decoder.decode(os.read(mine, 4096))
                 except OSError:  # the other end is closed: Linux says EIO
                     break
             if interrupt and until in text:
@@ -165,7 +167,7 @@ def in_a_terminal(code: str, env: dict[str, str], until: str, *, interrupt: bool
 
 def test_a_terminal_shows_the_time_that_is_left(person: Person, oidc: OidcProvider) -> None:
     """LIB-084: it counts down in one line, and takes the line away at the end; without a browser it says *Open*."""
-    code = LOGIN.replace("login())", "login(timeout=2.5))")
+    code = LOGIN.replace("login())", "login(timeout=4))")
     text, status = in_a_terminal(code, {**os.environ}, "Waiting for")
     assert "Sign in to acme. Open this address in your browser:" in text
     assert "opens by itself" not in text
