@@ -1,13 +1,11 @@
-"""The README's pictures of the sidebar, after a real sign-in; drawn only where ``NATIVEAUTH_SCREENSHOT`` is set."""
+"""The README's pictures of the sidebar, after a real sign-in; which conftest.py collects only where ``NATIVEAUTH_SCREENSHOT`` is set."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser import Chromium
@@ -24,7 +22,6 @@ api = get_session()
 api.get("/api/me").json()"""
 
 
-@pytest.mark.skipif(not os.environ.get("NATIVEAUTH_SCREENSHOT"), reason="draws the pictures of the README")
 def test_draw(home: Home, start_lab: Callable[..., Lab], chromium: Chromium, oidc: OidcProvider) -> None:
     """One profile signed in and used, one signed out; in light and in dark."""
     write_profiles(home, acme=oidc.profile(), files=oidc.profile(scopes=["openid"]))
