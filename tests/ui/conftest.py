@@ -1,4 +1,4 @@
-"""What belongs to the tests in a browser, and what is drawn on demand only."""
+"""The pictures of the README are drawn on demand only: with ``NATIVEAUTH_SCREENSHOT`` set."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The README's pictures of the sidebar, after a real sign-in; which conftest.py collects only where ``NATIVEAUTH_SCREENSHOT`` is set."""
+"""The README's pictures of the sidebar, after a real sign-in. conftest.py leaves them out unless they are asked for."""
 
 from __future__ import annotations
 
