@@ -15,6 +15,8 @@ ARGS ?=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Behind a company's proxy: Node does not look where Python and the system do.
+export NODE_EXTRA_CA_CERTS := $(or $(NODE_EXTRA_CA_CERTS),$(SSL_CERT_FILE))
 
 .PHONY: setup demo test lint format clean system node
 
