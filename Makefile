@@ -28,10 +28,10 @@ demo: .venv/linked $(if $(CHECK),system)
 # A few tests act as another user, which only root can. The last line is pytest's own.
 test: setup
 	cd labextension && jlpm test
-	@if test "$$(id -u)" = 0; then $(BIN)/python -m pytest -n $(WORKERS) $(ARGS); else \
+	@if test "$$(id -u)" = 0; then $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS); else \
 		sudo env PATH="$$PATH" PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis-root \
 			$(BIN)/python -m pytest -m root -p no:cacheprovider -q && \
-		$(BIN)/python -m pytest -n $(WORKERS) -m "not root" $(ARGS); fi
+		$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not root" $(ARGS); fi
 
 lint: .venv/installed labextension/node_modules/installed
 	$(BIN)/ruff check
