@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import webbrowser
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlencode
@@ -62,7 +63,7 @@ def open_browser(url: str) -> None:
         threading.Thread(target=webbrowser.open, args=(url,), name="nativeauth-browser", daemon=True).start()
 
 
-class OwnAttempt:
+class OwnAttempt(ABC):
     """
     A sign-in that works in a thread of this process.
 
@@ -112,8 +113,9 @@ class OwnAttempt:
         finally:
             self._over.set()
 
+    @abstractmethod
     def _sign_in(self) -> Identity:
-        raise NotImplementedError
+        """Do all of it, in the thread."""
 
     def _too_late(self) -> LoginFailed:
         return _too_late(self.account.profile)

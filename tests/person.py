@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from jupyter_nativeauth import LoginFailed
+from jupyter_nativeauth import LoginFailed, get_session
 from jupyter_nativeauth._account import Account
 from jupyter_nativeauth._accounts import Accounts, use_accounts
 from jupyter_nativeauth._attempt import ListenerAttempt
@@ -95,6 +95,22 @@ class Person:
         with Listener.of(host, self.account.profile) as listener:
             link = host.leave_address(self.account, listener.redirect_uri)
             return report, (browser or self.service.browser()).open(link) if link else None
+
+
+def me(person: Person) -> dict[str, Any]:
+    """What the service's API says of who is signed in, over a session of the profile."""
+    with get_session(person.account.profile.name) as api:
+        answer = api.get("/api/me")
+        answer.raise_for_status()
+        return dict(answer.json())
+
+
+def failure(person: Person) -> LoginFailed:
+    """Why nobody was signed in."""
+    with pytest.raises(LoginFailed) as caught:
+        outcome(person.begin(person.service.browser()))
+    assert person.account.login_id() == ""
+    return caught.value
 
 
 def given_up(attempt: ListenerAttempt, page_seen: Callable[[], object]) -> LoginFailed:

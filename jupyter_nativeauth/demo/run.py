@@ -31,6 +31,7 @@ WORDS = """
     1  In the notebook, run the cells from the top: Shift+Enter.
     2  %login shows a panel: click "Sign in", then "Sign in" and "Allow" in the tab that opens.
     3  Come back to the notebook. It is signed in, and stays signed in.
+    4  The person icon on the right of JupyterLab shows who is signed in, and signs in and out too.
 
   Ctrl-C here ends both and removes what they wrote.
 """

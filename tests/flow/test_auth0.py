@@ -9,29 +9,15 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from jupyter_nativeauth import ConfigError, LoginFailed, LoginRequired, ProviderUnavailable, get_session, status
+from jupyter_nativeauth import ConfigError, LoginRequired, ProviderUnavailable, get_session, status
 from jupyter_nativeauth._accounts import Accounts
 from tests.answers import Answer
 from tests.emulators.auth0 import DEVICE, Auth0
-from tests.person import Person, given_up, outcome
+from tests.person import Person, failure, given_up, me, outcome
 
 PersonAt = Callable[..., Person]
 ME = "/api/me"
 SIGN_IN = ["discovery", "authorize", "authorization_code", "jwks", "userinfo"]
-
-
-def me(person: Person) -> dict[str, Any]:
-    with get_session("acme") as api:
-        answer = api.get(ME)
-        answer.raise_for_status()
-        return dict(answer.json())
-
-
-def failure(person: Person) -> LoginFailed:
-    with pytest.raises(LoginFailed) as caught:
-        outcome(person.begin(person.service.browser()))
-    assert person.account.login_id() == ""
-    return caught.value
 
 
 # ---- a whole life --------------------------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from jupyter_nativeauth import LoginFailed, LoginRequired, ProviderError, ProviderUnavailable, get_session, status
+from jupyter_nativeauth import LoginRequired, ProviderError, ProviderUnavailable, get_session, status
 from jupyter_nativeauth.providers import PRESETS
 from tests.answers import Answer
 from tests.emulators.scalekit import Scalekit
-from tests.person import Person, given_up, outcome
+from tests.person import Person, failure, given_up, me
 
 PersonAt = Callable[..., Person]
 ME = "/api/me"
@@ -28,20 +28,6 @@ SSO_ERRORS = (
     *("invalid_saml_response", "signature_validation_failed", "assertion_expired", "response_expired"),
     *("authentication_not_completed", "user_login_required"),
 )
-
-
-def me(person: Person) -> dict[str, Any]:
-    with get_session("acme") as api:
-        answer = api.get(ME)
-        answer.raise_for_status()
-        return dict(answer.json())
-
-
-def failure(person: Person) -> LoginFailed:
-    with pytest.raises(LoginFailed) as caught:
-        outcome(person.begin(person.service.browser()))
-    assert person.account.login_id() == ""
-    return caught.value
 
 
 # ---- a whole life --------------------------------------------------------------------------------------------------

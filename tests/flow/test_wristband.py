@@ -19,7 +19,6 @@ from jupyter_nativeauth import (
     NativeAuthError,
     Profile,
     ProviderUnavailable,
-    get_session,
     status,
 )
 from tests.answers import Answer, Request, redirect
@@ -28,19 +27,12 @@ from tests.emulators.wristband import Wristband
 from tests.flow.test_sign_in import link_of
 from tests.html_page import Page
 from tests.http_browser import HttpBrowser
-from tests.person import Person, given_up, outcome
+from tests.person import Person, given_up, me, outcome
 from tests.samples import assert_fit_to_show
 
 PersonAt = Callable[..., Person]
 SIGN_IN = ["configuration", "authorize", "authorization_code", "jwks", "userinfo"]
 OF_TENANTS = {"authorize", "logout", "login"}
-
-
-def me(person: Person) -> dict[str, Any]:
-    with get_session("acme") as api:
-        answer = api.get("/api/me")
-        answer.raise_for_status()
-        return dict(answer.json())
 
 
 def failure(person: Person) -> NativeAuthError:
