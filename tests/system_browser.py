@@ -104,7 +104,10 @@ class _Remembering(HttpBrowser):
         self, method: str, url: str, headers: dict[str, str], body: str | None, *, lax: bool, strict: bool
     ) -> Hop:
         hop = super()._send(method, url, headers, body, lax=lax, strict=strict)
-        self._cookies.write_text(json.dumps([asdict(one) for one in self.cookies]))
+        # In one step: another page may be opened, and read them, at this moment.
+        draft = self._cookies.with_name(f"cookies.{os.getpid()}")
+        draft.write_text(json.dumps([asdict(one) for one in self.cookies]))
+        draft.replace(self._cookies)
         parts = urlsplit(hop.url)
         title = hop.text.partition("<title>")[2].partition("</title>")[0]
         names = tuple(name for name, _ in parse_qsl(parts.query, keep_blank_values=True))

@@ -173,7 +173,7 @@ def test_a_terminal_shows_the_time_that_is_left(person: Person, oidc: OidcProvid
     assert "opens by itself" not in text
     left = re.findall(r"\rWaiting for (\d+:\d\d) more \(Ctrl-C cancels\) ", text)
     assert list(dict.fromkeys(left)) == sorted(set(left), reverse=True)
-    assert {"0:02", "0:01"} <= set(left)
+    assert len(set(left)) > 1
     assert "\r\x1b[K" in text
     assert status == 1
     assert "Nobody finished the sign-in to 'acme' in time. Try again" in text
