@@ -14,6 +14,7 @@ from tests.canary import Canary
 from tests.emulators.auth0 import DEVICE, Auth0
 from tests.isolation import Home
 from tests.jupyter.front_end import BareKernel, FrontEnd, tags_in
+from tests.kernel import sockets
 from tests.lab import Lab
 from tests.person import Person
 
@@ -115,7 +116,7 @@ def test_nbclient_does_not_wait(home: Home, auth0: Auth0, person_at: Callable[..
     person_at(auth0, flow="device")
     cells = [f"{LOAD}\n%login", "%login --flow device", "from jupyter_nativeauth import login\nlogin(flow='device')"]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(book, allow_errors=True, timeout=30).execute()
+    NotebookClient(book, allow_errors=True, timeout=30, config=sockets()).execute()
     path = Path(home.home, "executed.ipynb")
     nbformat.write(book, path)
     for cell in book.cells:

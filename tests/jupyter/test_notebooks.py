@@ -143,7 +143,7 @@ def test_a_service_s_notebook_runs(
         if cell.source.startswith("PATH"):
             person.expire()
 
-    NotebookClient(book, timeout=60, on_cell_executed=after).execute()
+    NotebookClient(book, timeout=60, config=sockets(), on_cell_executed=after).execute()
     text = saved(book, home, canary)
     shown = {cell.source.splitlines()[0]: texts(cell) for cell in book.cells if cell.cell_type == "code"}
     assert shown["%login"] == "signed in to acme as Ada Example\n"
@@ -160,7 +160,7 @@ def test_xumm_signs(xumm: Xumm, person_at: Callable[..., Person], home: Home, ca
     xumm.phone = "approve"
     person_at(xumm).sign_in()
     book = read(ROOT / "notebooks" / "xumm.ipynb")
-    NotebookClient(book, timeout=60).execute()
+    NotebookClient(book, timeout=60, config=sockets()).execute()
     text = saved(book, home, canary)
     shown = {cell.source.splitlines()[0]: texts(cell) for cell in book.cells if cell.cell_type == "code"}
     assert shown["from jupyter_nativeauth import get_session"] == f"Signed in as {ADA}\n"

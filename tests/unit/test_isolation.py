@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -65,3 +66,11 @@ def test_what_a_test_leaves_behind_fails_it(tmp_path: Path) -> None:
     )
     failed = {line.split("::")[1].split(" ")[0] for line in run.stdout.splitlines() if line.startswith("ERROR ")}
     assert failed == {"test_process", "test_thread", "test_port", "test_unix_socket"}, run.stdout
+
+
+def test_no_kernel_of_the_tests_takes_a_tcp_port() -> None:
+    """Jupyter picks free ports and lets go of them before a kernel binds them; another process can be faster."""
+    calls = re.compile(r"(?:NotebookClient|KernelManager)\([^\n]*")
+    made = [call for file in (ROOT / "tests").rglob("*.py") for call in calls.findall(file.read_text(encoding="utf-8"))]
+    assert len(made) > 3
+    assert [call for call in made if "sockets()" not in call] == []
