@@ -183,7 +183,7 @@ class Account:
         if self._vault is None or (key is not None and key.id != self._key_id):
             key = key or self.key()
             if key is None:
-                raise self.required("other_key" if self._sealed_elsewhere(None) else "signed_out")
+                raise self._nobody(None)
             self._vault, self._key_id = self._vault_of(key), key.id
         return self._vault
 
@@ -194,8 +194,15 @@ class Account:
             return self._memory.setdefault((name, key.id), MemoryVault(name, key))
         return FileVault(private_folder(self.folder), name, key)
 
-    def _sealed_elsewhere(self, key: Key | None) -> bool:
-        return any(header.signed_in for header in sealed_with_other_keys(self.folder, self.profile.name, key))
+    def _nobody(self, key: Key | None) -> LoginRequired:
+        """Nobody is signed in, as far as *key* can tell: it may not open what there is."""
+        source = self._sealed_elsewhere(key)
+        return self.required("other_key", _OTHER_KEYS.get(source, "")) if source else self.required("signed_out")
+
+    def _sealed_elsewhere(self, key: Key | None) -> str:
+        """The key source of a login that *key* does not open; empty if there is none."""
+        headers = sealed_with_other_keys(self.folder, self.profile.name, key)
+        return next((header.key_source for header in headers if header.signed_in), "")
 
     def load(self) -> Current:
         vault = self.open()
@@ -229,7 +236,7 @@ class Account:
             vault = self.open()
             if vault.was_damaged():
                 raise self.required("damaged")
-            raise self.required("other_key" if self._sealed_elsewhere(self.key()) else "signed_out")
+            raise self._nobody(self.key())
         if not contents.header.signed_in:
             if is_stale(contents, now=self._clock.time()):
                 with contextlib.suppress(StoreError):
@@ -254,12 +261,12 @@ class Account:
             profile.home,
         )
 
-    def required(self, code: str) -> LoginRequired:
+    def required(self, code: str, hint: str = "") -> LoginRequired:
         name, preset = self.profile.name, PRESETS[self.profile.provider]
         words = _REASONS.get(code, _REASONS["signed_out"]).format(name=name)
-        hint = f"Run `%login {name}` in a notebook, or `jupyter nativeauth login {name}` in a terminal."
-        more = preset.over_words.get(code) or (preset.no_offline_words if code == "no_refresh_token" else "")
-        return LoginRequired(words, code=code, hint=f"{more} {hint}".strip())
+        more = preset.over_words.get(code) or (preset.no_offline_words if code == "no_refresh_token" else hint)
+        way = f"Run `%login {name}` in a notebook, or `jupyter nativeauth login {name}` in a terminal."
+        return LoginRequired(words, code=code, hint=f"{more} {way}".strip())
 
     # Writing it
 
@@ -369,9 +376,9 @@ class Account:
     def is_sealed_elsewhere(self) -> bool:
         """Whether there is a login that only another Jupyter server, or a person with another key, could open."""
         try:
-            return self._sealed_elsewhere(self.key())
+            return bool(self._sealed_elsewhere(self.key()))
         except NativeAuthError:
-            return self._sealed_elsewhere(None)
+            return bool(self._sealed_elsewhere(None))
 
 
 def _still(vault: Vault, sent: Login) -> bool:
@@ -393,4 +400,9 @@ _REASONS = {
     "profile_changed": "The profile {name!r} has changed since the last sign-in.",
     "other_key": "The login to {name!r} was sealed by a server that has stopped, or with another key.",
     "damaged": "The stored login to {name!r} was damaged and has been set aside.",
+}
+_OTHER_KEYS = {
+    "keychain": "Its key is in the OS keychain, which is not in use here.",
+    "file": "Its key is in a file, which JUPYTER_NATIVEAUTH_KEY_FILE does not name here.",
+    "passphrase": 'Its key is made from a passphrase: set key_source = "passphrase" to be asked for it.',
 }

@@ -15,6 +15,7 @@ import click
 
 from . import __version__
 from ._grant import printable
+from ._keyfile import KEY_FILE_VARIABLE
 from .errors import ConfigError, KeySourceUnavailable, NativeAuthError
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def _would_end_with_this_command(account: Account, what: str) -> KeySourceUnavai
     instead = f"Start JupyterLab and run `%login {name}` there, or let your script call login() itself."
     if what == "secret":
         instead = "Run this in a terminal of JupyterLab, whose server keeps it until it stops."
+    if account.profile.key_source != "memory":
+        instead += f" Or keep it longer, with a key file: set {KEY_FILE_VARIABLE} to its path."
     return KeySourceUnavailable(
         f"{why} It would be over as soon as this command ends.",
         code="keychain_missing",

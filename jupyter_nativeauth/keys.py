@@ -2,8 +2,10 @@
 Runs in: everywhere. Where the 32 bytes come from that open the vaults: a chain of sources, the first usable one wins.
 
     Keys.find
+    ├── explicit       a key file or a passphrase, if profile or environment name one (_keyfile.py, _passphrase.py)
     ├── key agent      the Jupyter server's (agent.py): kernels import no keyring and never prompt
     ├── OS keychain    one item, written once (_keychain.py)
+    ├── DPAPI          on a Windows without a Credential Manager (_dpapi.py)
     └── memory         the server's, which serves all its kernels, or this process's. Never a file
 
 Kernels import this module with each session: it brings in nothing but the standard library.
@@ -30,14 +32,20 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from . import errors
+from ._dpapi import Dpapi
 from ._keychain import MISSING, SILENT_LIMIT, Keychain
+from ._keyfile import key_in_file, named_key_file
+from ._passphrase import Passphrase, ask_in_terminal
 from .errors import ConfigError, KeySourceUnavailable, NativeAuthError, StoreError, clean
 
 __all__ = ["AGENT_VARIABLE", "KEY_SOURCES", "Key", "Keys", "ask_agent", "peer_uid", "read_line"]
 
 KEY_SOURCES: Final[Mapping[str, str]] = {
-    "auto": "the key agent of the Jupyter server, else the OS keychain, else memory",
+    "auto": "a key file or passphrase that the environment names, else the key agent of the Jupyter server, else the "
+    "OS keychain, else memory",
     "keychain": "the OS keychain, or an error",
+    "file": "the key file that the environment names, or an error",
+    "passphrase": "made from a passphrase",
     "memory": "memory only: the login ends with the Jupyter server, or with this process",
 }
 AGENT_VARIABLE = "JUPYTER_NATIVEAUTH_AGENT"
@@ -45,7 +53,8 @@ AGENT_VARIABLE = "JUPYTER_NATIVEAUTH_AGENT"
 CONNECT_LIMIT, ANSWER_LIMIT, ANSWER_SIZE = 2.0, 6.0, 64 * 1024
 AGENT_REST = 30.0  # seconds for which an agent that did not answer is left alone
 
-_FITS = {"keychain": {"keychain"}, "memory": {"server"}}  # which of the agent's keys do for a key source; else any
+# Which of the agent's keys do for a key source; else any.
+_FITS = {"keychain": {"keychain"}, "memory": {"server"}, "file": {"file"}, "passphrase": {"passphrase"}}
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,8 @@ class Key:
 
     Attributes:
         value: 32 random bytes.
-        source: ``"keychain"``, ``"server"`` or ``"process"``: goes into the vault's header.
+        source: ``"keychain"``, ``"file"``, ``"passphrase"``, ``"dpapi"``, ``"server"`` or ``"process"``: goes into the
+            vault's header.
         label: The same for people, such as ``"gnome-keyring"`` or ``"server memory"``.
     """
 
@@ -70,7 +80,7 @@ class Key:
     @functools.cached_property
     def id(self) -> bytes:
         """8 bytes that name the key and tell nothing about it."""
-        return hashlib.sha256(b"jupyter_nativeauth key id" + self.value).digest()[:8]
+        return _key_id(self.value)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a key does not leave its process")
@@ -83,8 +93,10 @@ class Keys:
     Args:
         folder: Where the vaults are; ``install.json`` there names the keychain's item.
         server: Whether this is the Jupyter server, whose memory outlives its kernels.
-        environ: The environment, for the agent's address, the session bus and keyring's settings.
+        environ: The environment, for key file, passphrase, the agent's address, the session bus and keyring's settings.
         keychain: Another keychain than this machine's, for tests.
+        passphrase: Another way to be asked for a passphrase, for tests.
+        dpapi: Another user's data protection, for tests; ``None`` where there is none.
         clock: Seconds, for how long a failure is remembered.
 
     Attributes:
@@ -106,11 +118,18 @@ class Keys:
         server: bool = False,
         environ: Mapping[str, str] = os.environ,
         keychain: Keychain | None = None,
+        passphrase: Passphrase | None = None,
+        dpapi: Dpapi | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reason = ""
         self._server = server
+        self._environ = environ
         self._keychain = keychain or Keychain(folder, environ, clock=clock)
+        # A server has no terminal to ask at, even if it was started in one: it would block whoever waits for it.
+        ask = None if server else ask_in_terminal
+        self._passphrase = passphrase or Passphrase(folder, lambda value: _key_id(value).hex(), environ, ask=ask)
+        self._dpapi = dpapi or (Dpapi(folder) if sys.platform == "win32" else None)
         self._agent = "" if server or sys.platform == "win32" else environ.get(AGENT_VARIABLE, "")
         self._agent_quiet_until = -1.0
         self._clock = clock
@@ -171,9 +190,21 @@ class Keys:
         self._found.clear()
 
     def _search(self, key_source: str, *, interactive: bool, create: bool) -> Key | None:
+        key_source = self._explicit(key_source)
+        if key_source == "file" and (path := named_key_file(self._environ)):
+            return Key(key_in_file(path), "file", f"file {path}")
         answered, key = self._ask(key_source, patient=not (interactive or create))
         if key is not None or (answered and not create and not interactive):
             return key
+        if key_source == "file":
+            key_in_file("")  # says how to name one
+        if key_source == "passphrase":
+            made = self._passphrase.find(interactive=interactive, create=create)
+            return Key(made, "passphrase", "passphrase") if made is not None else None
+        return self._search_here(key_source, interactive=interactive, create=create)
+
+    def _search_here(self, key_source: str, *, interactive: bool, create: bool) -> Key | None:
+        """The OS keychain, and what takes its place where there is none."""
         if key_source != "memory":
             try:
                 item = self._keychain.find(interactive=interactive, create=create)
@@ -187,9 +218,18 @@ class Keys:
                     return Key(item[0], "keychain", item[1])
                 if key_source == "keychain":
                     return None
-        if create and key_source == "auto":
-            key = self._ask("memory", patient=False)[1]
-        return key or self._memory(create=create)
+            if self._dpapi is not None and (value := self._dpapi.find(create=create)) is not None:
+                return Key(value, "dpapi", "Windows data protection (DPAPI)")
+        asked = self._ask("memory", patient=False)[1] if create and key_source == "auto" else None
+        return asked or self._memory(create=create)
+
+    def _explicit(self, key_source: str) -> str:
+        """The source that the profile names, else one that the environment names."""
+        if key_source != "auto":
+            return key_source
+        if named_key_file(self._environ):
+            return "file"
+        return "passphrase" if self._passphrase.named else "auto"
 
     def _memory(self, *, create: bool) -> Key | None:
         if create:
@@ -225,6 +265,10 @@ class Keys:
         finally:
             if mine:
                 lock.release()
+
+
+def _key_id(value: bytes) -> bytes:
+    return hashlib.sha256(b"jupyter_nativeauth key id" + value).digest()[:8]
 
 
 def ask_agent(path: str, question: Mapping[str, object]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -166,7 +167,8 @@ def test_no_keychain_is_told_before_the_browser_opens(
     lines = refused("login", env=browser.env)
     assert lines == [
         "Error: There is no keychain here to keep the login in. It would be over as soon as this command ends.",
-        "Start JupyterLab and run `%login acme` there, or let your script call login() itself.",
+        "Start JupyterLab and run `%login acme` there, or let your script call login() itself."
+        + " Or keep it longer, with a key file: set JUPYTER_NATIVEAUTH_KEY_FILE to its path.",
     ]
     alone.write(acme=oidc.profile(key_source="memory"))
     assert "keeps its login in memory only" in refused("login", env=browser.env)[0]
@@ -192,6 +194,24 @@ def test_all_of_it_with_a_keychain(alone: Person, oidc: OidcProvider, browser: S
         assert token.strip() in [value for kind, value in oidc.secrets() if kind == "access"]
         assert cli("logout") == ("Signed out of acme.\n", "")
         assert cli("status") == ("acme (default): signed out\n  key:    gnome-keyring\n", "")
+
+
+def test_all_of_it_with_a_key_file(alone: Person, oidc: OidcProvider, browser: SystemBrowser) -> None:
+    """FLT-040: without a keychain a key file keeps the login. Without the file it is not opened, and that is said."""
+    file = alone.home.home / "key"
+    file.touch(0o600)
+    file.write_bytes(secrets.token_bytes(32))
+    env = {**browser.env, "JUPYTER_NATIVEAUTH_KEY_FILE": str(file)}
+    assert run("login", env=env).stderr.splitlines()[-1] == "Signed in to acme as Ada Example."
+    assert f"\n  key:    file {file}\n" in run("status", env=env).stdout
+    assert run("token", env=env).stdout.strip() in [value for kind, value in oidc.secrets() if kind == "access"]
+    first, hint = run("status").stdout.splitlines()
+    assert "another key" in first
+    assert "JUPYTER_NATIVEAUTH_KEY_FILE does not name here" in hint
+    file.chmod(0o644)
+    assert "Others may read or change" in refused("token", env=env)[0]
+    file.chmod(0o600)
+    assert run("logout", env=env).stdout == "Signed out of acme.\n"
 
 
 def test_what_goes_wrong_is_two_lines(person: Person, oidc: OidcProvider, browser: SystemBrowser) -> None:
