@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -227,6 +228,39 @@ def remove_secret(profile: str | None) -> None:
     there = account.client_secret().remove()
     name = account.profile.name
     click.echo(f"The client secret of {name} is forgotten." if there else f"There is no client secret of {name} here.")
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--all", "everything", is_flag=True, help="In folders, look at all text files, not only at notebooks.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def scan(context: click.Context, paths: tuple[Path, ...], *, everything: bool, as_json: bool) -> None:
+    """
+    Look for tokens in notebooks. It says where one is and of which kind, and never shows it.
+
+    PATHS are notebooks, other text files, or folders with notebooks. Exit status 1: there are some. 2: there are none,
+    as far as one can tell, but something could not be read.
+    """
+    from ._scan import Find
+    from ._scan import scan as look
+
+    found, problems = [], []
+    for one in look(paths, everything=everything):
+        if isinstance(one, Find):
+            found.append(one)
+            if not as_json:
+                click.echo(str(one))
+        else:
+            problems.append(one)
+            click.echo(f"{one.path}: {one.why}.", err=True)
+    if as_json:
+        click.echo(json.dumps([one.to_json() for one in found], indent=2))
+    elif found:
+        click.echo(
+            "Revoke each at its service first: whoever has a copy has it too. Then remove it from here.", err=True
+        )
+    context.exit(1 if found else 2 if problems else 0)
 
 
 @main.command()

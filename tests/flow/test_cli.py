@@ -24,7 +24,7 @@ from tests.oidc_provider import OidcProvider
 from tests.person import Person
 from tests.system_browser import SystemBrowser
 
-COMMANDS = ["login", "logout", "status", "profiles", "doctor", "token", "secret", "demo"]
+COMMANDS = ["login", "logout", "status", "profiles", "doctor", "token", "secret", "scan", "demo"]
 CLI = [sys.executable, "-m", "jupyter_nativeauth.cli"]
 
 
@@ -167,8 +167,10 @@ def test_no_keychain_is_told_before_the_browser_opens(
     lines = refused("login", env=browser.env)
     assert lines == [
         "Error: There is no keychain here to keep the login in. It would be over as soon as this command ends.",
-        "Start JupyterLab and run `%login acme` there, or let your script call login() itself."
-        + " Or keep it longer, with a key file: set JUPYTER_NATIVEAUTH_KEY_FILE to its path.",
+        (
+            "Start JupyterLab and run `%login acme` there, or let your script call login() itself."
+            " Or keep it longer, with a key file: set JUPYTER_NATIVEAUTH_KEY_FILE to its path."
+        ),
     ]
     alone.write(acme=oidc.profile(key_source="memory"))
     assert "keeps its login in memory only" in refused("login", env=browser.env)[0]
