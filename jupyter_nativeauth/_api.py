@@ -1,5 +1,6 @@
 """
-Runs in: the Jupyter server. The JSON routes: what is signed in, sign in, cancel, sign out. No answer holds a token.
+Runs in: the Jupyter server. The JSON routes: what is signed in, sign in, paste, cancel, sign out. No answer holds a
+token.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from ._grant import read_json
-from ._host import address
 from ._oauth import Ask
 from ._origin import is_loopback
+from ._pending import address
 from ._route import Quiet
+from ._settings import FLOWS
 from ._status import ProfileStatus, status_of
-from ._tokens import Members
+from ._tokens import Members, Secret
 from .errors import ConfigError, LoginRequired, NativeAuthError, ProviderUnavailable, StoreError
 
 if TYPE_CHECKING:
     from ._account import Account
-    from ._pending import PendingLogins
+    from ._pending import Pending, PendingLogins
 
 __all__ = ["API_ROUTES"]
 
@@ -57,15 +59,18 @@ class _Api(Quiet, APIHandler):  # type: ignore[misc]
         The JSON body. Not with Jupyter's own reader, which logs what it cannot read.
 
         Raises:
-            ConfigError: It is not a JSON object, or the profile is not a name.
+            ConfigError: It is not a JSON object, or too large, or the profile is not a name.
         """
         try:
-            body = read_json(self.request.body)
+            body = read_json(self.request.body) if len(self.request.body) <= _LARGEST else Members(profile=0)
         except ValueError:
             body = Members(profile=0)
         if not isinstance(body.get("profile"), str | None):
             raise ConfigError('The body must be a JSON object like {"profile": "acme"}.', code="bad_request")
         return body
+
+
+_LARGEST = 262144  # bytes: a pasted address of 32,768 characters, however they are escaped
 
 
 def _words_of(error: NativeAuthError) -> dict[str, Any]:
@@ -135,9 +140,13 @@ def _row(account: Account, pending: PendingLogins, *, default: bool) -> dict[str
     return {
         **status.to_json(),
         "ends_session": _ends_session(account, status),
-        "pending": {"id": waiting.id, "until": waiting.ends} if waiting is not None else None,
+        "pending": _pending(waiting) if waiting is not None else None,
         "failed": failure,
     }
+
+
+def _pending(waiting: Pending) -> dict[str, Any]:
+    return {"id": waiting.id, "until": waiting.ends, "paste": bool(waiting.entry)}
 
 
 def _ends_session(account: Account, status: ProfileStatus) -> bool:
@@ -166,9 +175,33 @@ class ApiLoginHandler(_Api):
             scopes=tuple(str(scope) for scope in scopes[:50]) if isinstance(scopes, list) else (),
             switch=body.get("switch") is True,
         )
-        pending = await self.begin(account, ask)
+        flow = body.get("flow")
+        pending = await self.begin(account, ask, flow if flow in FLOWS else "")
         await self.work(functools.partial(host.pending.close_older, pending))
-        return {"id": pending.id, "url": host.go_address(pending), "until": pending.ends}
+        return {"id": pending.id, "url": host.go_address(pending), "until": pending.ends, "paste": bool(pending.entry)}
+
+
+class ApiPasteHandler(_Api):
+    """
+    Ends a sign-in with the address that its person's browser has ended on, where it could not come back here.
+
+    No answer, log line or error repeats any of it.
+    """
+
+    methods = ("POST",)
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        await self.reply(self._paste)
+
+    async def _paste(self) -> dict[str, Any]:
+        body = self.body()
+        if not (isinstance(body.get("id"), str) and isinstance(body.get("url"), str)):
+            raise ConfigError('The body must be a JSON object like {"id": "…", "url": "…"}.', code="bad_request")
+        pending = await self.paste(body["id"], Secret(body["url"]))
+        again = self.extension.host.go_address(pending) if not pending.outcome.done() else None
+        return {"accepted": True, "url": again}
 
 
 class ApiCancelHandler(_Api):
@@ -214,4 +247,5 @@ API_ROUTES: list[tuple[str, type[Quiet]]] = [
     (r"/nativeauth/api/login", ApiLoginHandler),
     (r"/nativeauth/api/login/([^/]{1,64})", ApiCancelHandler),
     (r"/nativeauth/api/logout", ApiLogoutHandler),
+    (r"/nativeauth/api/paste", ApiPasteHandler),
 ]

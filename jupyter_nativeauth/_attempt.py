@@ -14,21 +14,35 @@ import time
 import webbrowser
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlencode
 
 from ._progress import read_progress
-from ._tokens import Identity
+from ._tokens import Identity, Secret
 from .errors import LoginFailed, NativeAuthError
 from .providers import PRESETS
 
 if TYPE_CHECKING:
     from ._account import Account
     from ._exchange import Clock
+    from ._host import Host
     from ._oauth import Ask
+    from ._pending import Pending
     from .profiles import Profile
 
-__all__ = ["Attempt", "HostedAttempt", "ListenerAttempt", "OwnAttempt", "can_open_browser", "open_browser"]
+__all__ = [
+    "Attempt",
+    "HostedAttempt",
+    "ListenerAttempt",
+    "Listening",
+    "OwnAttempt",
+    "can_open_browser",
+    "front_end",
+    "login_link",
+    "open_browser",
+    "paste_link",
+]
 
 
 class Attempt(Protocol):
@@ -39,6 +53,7 @@ class Attempt(Protocol):
     user_code: str  # what they enter there, on whichever device; empty where there is nothing to enter
     scan: str  # the same place with the code in it, to be scanned; empty where there is none
     why: str  # why it goes this way, in words
+    takes_paste: bool  # whether the address that the browser ends on can be handed over here
     until: float  # time.monotonic() at which it ends by itself
 
     def poll(self) -> Identity | None:
@@ -46,6 +61,25 @@ class Attempt(Protocol):
 
     def cancel(self) -> None:
         """Stop it. Whatever was stored before stays."""
+
+    def paste(self, text: Secret) -> None:
+        """
+        Hand over what the person has pasted. It does not wait for what comes of it: that is for :meth:`poll`.
+
+        Raises:
+            LoginFailed: It is not what ends this sign-in, which goes on; the hint says what to paste.
+        """
+
+
+def front_end() -> str:
+    """Who watches: ``"notebook"``, ``"headless"`` (a kernel with nobody to ask), or ``""`` outside of a kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return ""
+    # nbclient, papermill and nbconvert say with each cell that nobody can answer a question.
+    return "notebook" if getattr(kernel, "_allow_stdin", False) else "headless"
 
 
 def can_open_browser(environ: Mapping[str, str] = os.environ) -> bool:
@@ -76,6 +110,7 @@ class OwnAttempt(ABC):
 
     why = ""
     user_code = scan = ""
+    takes_paste = False
 
     def __init__(self, account: Account, ask: Ask, timeout: float, clock: Clock = time) -> None:
         self.account = account
@@ -102,6 +137,9 @@ class OwnAttempt(ABC):
 
     def cancel(self) -> None:
         self._cancelled.set()
+
+    def paste(self, text: Secret) -> None:  # noqa: ARG002 - this one has no use for it
+        raise _unasked()
 
     def _run(self) -> None:
         try:
@@ -143,15 +181,12 @@ class ListenerAttempt(OwnAttempt):
 
     def _sign_in(self) -> Identity:
         from ._host import Host
-        from ._listener import Listener
 
         wait = max(1.0, self.until - time.monotonic())
         host = Host(ticket_life=wait, life=max(wait, 600.0))
-        with Listener.of(host, self.account.profile) as listener:
+        with self._listening(host) as listener:
             pending = host.begin(self.account, self._ask, listener.redirect_uri)
-            self.link = host.go_address(pending)
-            if not self._cancelled.is_set():
-                self._browse(self.link)
+            self._show(host, pending)
             while not pending.outcome.done():
                 if self._cancelled.wait(0.1):
                     # Also while its code is being redeemed: the login is then not stored.
@@ -167,6 +202,24 @@ class ListenerAttempt(OwnAttempt):
             raise self._result
         return self._result
 
+    def _listening(self, host: Host) -> AbstractContextManager[Listening]:
+        from ._listener import Listener
+
+        return Listener.of(host, self.account.profile)
+
+    def _show(self, host: Host, pending: Pending) -> None:
+        """Say where the person goes on."""
+        self.link = host.go_address(pending)
+        if not self._cancelled.is_set():
+            self._browse(self.link)
+
+
+class Listening(Protocol):
+    """Where a browser comes back to."""
+
+    redirect_uri: str
+    last_page_seen: threading.Event
+
 
 class HostedAttempt:
     """
@@ -177,16 +230,26 @@ class HostedAttempt:
         account: Whose.
         ask: What it asks for beyond the profile.
         timeout: Seconds until the wait is given up.
+        flow: How it reaches the browser, if not as the profile says.
         environ: Where the server left its base URL and its agent's path.
     """
 
     why = "the Jupyter server waits for the answer"
     user_code = scan = ""
+    takes_paste = False  # a page of the server does: what a notebook sends may be read, and saved
 
-    def __init__(self, account: Account, ask: Ask, timeout: float, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        account: Account,
+        ask: Ask,
+        timeout: float,
+        *,
+        flow: str = "",
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
         self.account = account
         self.until = time.monotonic() + timeout
-        self.link = login_link(account.profile.name, ask, environ)
+        self.link = login_link(account.profile.name, ask, environ, flow=flow)
         self._server = environ.get("JUPYTER_NATIVEAUTH_AGENT", "")
         self._before = account.login_id()
         self._started = time.time()
@@ -226,8 +289,11 @@ class HostedAttempt:
     def cancel(self) -> None:
         """Only the wait ends: the sign-in belongs to the server, and other kernels may be waiting for it too."""
 
+    def paste(self, text: Secret) -> None:  # noqa: ARG002 - the server's page takes it
+        raise _unasked()
 
-def login_link(profile: str, ask: Ask, environ: Mapping[str, str] = os.environ) -> str:
+
+def login_link(profile: str, ask: Ask, environ: Mapping[str, str] = os.environ, *, flow: str = "") -> str:
     """
     The server's page that begins a sign-in. Only a path: the browser knows best under which name it reached Jupyter.
     It holds nothing secret, so it may stand in an output.
@@ -238,9 +304,19 @@ def login_link(profile: str, ask: Ask, environ: Mapping[str, str] = os.environ) 
         "acr_values": ask.acr_values or "",
         "max_age": "" if ask.max_age is None else str(ask.max_age),
         "switch": "1" if ask.switch else "",
+        "flow": flow,
     }
     base = environ.get("JUPYTER_NATIVEAUTH_BASE_URL", "/")
     return f"{base}nativeauth/login?{urlencode({name: value for name, value in query.items() if value})}"
+
+
+def paste_link(profile: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The server's page that takes the address on which a browser has ended; only a path, as :func:`login_link`."""
+    return f"{environ.get('JUPYTER_NATIVEAUTH_BASE_URL', '/')}nativeauth/paste?{urlencode({'profile': profile})}"
+
+
+def _unasked() -> LoginFailed:
+    return LoginFailed("Nothing has to be pasted here.", code="paste_unasked", hint="Go on in your browser.")
 
 
 def _too_late(profile: Profile) -> LoginFailed:

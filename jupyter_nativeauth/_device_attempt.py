@@ -25,7 +25,7 @@ from ._device import (
 from ._exchange import members_in
 from ._grant import Granted, read_granted
 from ._request import new_device_request
-from ._tokens import Identity
+from ._tokens import Identity, Secret
 from .errors import ConfigError, LoginFailed, ProviderError, ProviderUnavailable
 from .providers import PRESETS
 
@@ -102,11 +102,19 @@ class DeviceAttempt(OwnAttempt):
         other = self._other = otherwise(self.account, self._ask, self.until - self._clock.monotonic())
         self.why = other.why
         while (identity := other.poll()) is None:
-            self.link = other.link
+            link = other.link
+            self.takes_paste = other.takes_paste
+            self.link = link  # last: whoever waits for it shows them together
             if self._cancelled.wait(0.1 if self.link else 0.02):
                 other.cancel()
                 raise _cancelled()
         return identity
+
+    def paste(self, text: Secret) -> None:
+        if self._other is None:
+            super().paste(text)
+        else:
+            self._other.paste(text)
 
     def _granted(self, request: DeviceRequest, code: DeviceCode) -> Granted:
         """Ask until the person is done (RFC 8628, section 3.5)."""

@@ -19,12 +19,13 @@ from ._initiate import initiated
 from ._oauth import Ask
 from ._pages import Page, answer, button_page, done_page, error_page, forward_page, redirect
 from ._route import Quiet
+from ._settings import FLOWS
 from .errors import ConfigError, NativeAuthError, clean
 
 if TYPE_CHECKING:
     from ._account import Account
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "Asking"]
 
 
 class _Public(Quiet):
@@ -70,7 +71,7 @@ class InitiateHandler(_Public):
         request, cookies, host = self.request, self.nativeauth_cookies(), self.extension.host
         page = await self.work(functools.partial(host.initiate, profile, request.query, cookies, request.headers))
         if page is None:
-            query = {"profile": profile, "link": host.keep_initiation(profile, request.query)}
+            query = {"profile": profile, "link": host.initiations.keep(profile, request.query)}
             page = redirect(f"{self._base}login?{urlencode(query)}")
         answer(self, page)
 
@@ -91,7 +92,7 @@ class LogoutCallbackHandler(_Public):
         answer(self, self.extension.host.logged_out())
 
 
-class _Asking(Quiet):
+class Asking(Quiet):
     """Pages for the person who is signed in to Jupyter."""
 
     methods = ("GET", "HEAD", "POST")
@@ -113,6 +114,12 @@ class _Asking(Quiet):
         )
         return self.extension.accounts.get(word("profile", "") or None), ask
 
+    @property
+    def flow(self) -> str:
+        """How it is to reach the browser, if not as the profile says."""
+        flow = self.get_argument("flow", "")
+        return flow if flow in FLOWS else ""
+
     def fields(self, account: Account, ask: Ask) -> dict[str, str]:
         fields = {
             "_xsrf": self.xsrf_token.decode("ascii"),
@@ -121,6 +128,7 @@ class _Asking(Quiet):
             "acr_values": ask.acr_values or "",
             "max_age": "" if ask.max_age is None else str(ask.max_age),
             "switch": "1" if ask.switch else "",
+            "flow": self.flow,
         }
         return {name: value for name, value in fields.items() if value}
 
@@ -129,16 +137,20 @@ class _Asking(Quiet):
         try:
             answer(self, await make())
         except NativeAuthError as error:
-            answer(self, error_page(title, str(error.args[0]), error.hint, again=self._again()))
+            paste = self._again(flow="paste") if error.code in _NO_WAY_BACK else ""
+            answer(self, error_page(title, str(error.args[0]), error.hint, again=self._again(), paste=paste))
 
-    def _again(self) -> str:
+    def _again(self, **more: str) -> str:
         """This page, asked for once more."""
-        names = ("profile", "scope", "acr_values", "max_age", "switch", "link")
+        names = ("profile", "scope", "acr_values", "max_age", "switch", "flow", "link")
         query = {name: value for name in names if (value := self.get_argument(name, ""))}
-        return f"{self.request.path}?{urlencode(query)}"
+        return f"{self.request.path}?{urlencode(query | more)}"
 
 
-class LoginHandler(_Asking):
+_NO_WAY_BACK = ("no_redirect_uri", "port_not_allowed")  # one can do without
+
+
+class LoginHandler(Asking):
     """Begins a sign-in: at once for a click in Jupyter itself, else after one more click."""
 
     _failed = "The sign-in could not begin"
@@ -163,7 +175,7 @@ class LoginHandler(_Asking):
         account, ask = self.wanted()
         if not self._link:
             return account, ask
-        query = self.extension.host.kept_initiation(account.profile.name, self._link)
+        query = self.extension.host.initiations.kept(account.profile.name, self._link)
         hints = await self.work(functools.partial(initiated, account.client, account.profile, query))
         return account, replace(ask, hints=hints)
 
@@ -175,7 +187,7 @@ class LoginHandler(_Asking):
         account, ask = await self._asked()
         if self._is_click() and not (ask.scopes or ask.acr_values or ask.max_age is not None or self._link):
             try:
-                self.redirect_uri(account)
+                self.redirect_uri(account, pastes=self.pastes(account, self.flow))
             except ConfigError:
                 pass  # the form's Origin will say where the browser is
             else:
@@ -206,18 +218,25 @@ class LoginHandler(_Asking):
         if self.is_foreign:
             return Page(403, done_page("unknown").body)
         account, ask = await self._asked()
+        where = await self._start(account, ask)
+        if self.pastes(account, self.flow):
+            return redirect(where)
         return forward_page(
             title=f"Signing in to {account.profile.name}",
             text="If the service does not open by itself, go on here.",
             button="Go on",
-            url=await self._start(account, ask),
+            url=where,
         )
 
     async def _start(self, account: Account, ask: Ask) -> str:
-        return self.extension.host.go_address(await self.begin(account, ask))
+        """Begin, and say where this tab goes on. A tab whose address is to be pasted is another one than this."""
+        pending = await self.begin(account, ask, self.flow)
+        if pending.entry:
+            return f"{self._base}paste?{urlencode({'profile': account.profile.name})}"
+        return self.extension.host.go_address(pending)
 
 
-class LogoutHandler(_Asking):
+class LogoutHandler(Asking):
     """Signs out, or finishes what a kernel began. A GET never acts: an image in a notebook could ask for it."""
 
     _failed = "Nobody was signed out"

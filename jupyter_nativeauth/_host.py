@@ -14,15 +14,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ._callback import AskAgain, Mismatch, read_callback, read_query
-from ._initiate import initiated
-from ._oauth import Ask, end_session_url, for_tenant, once_more
-from ._pages import Cookie, Page, done_page, error_page, forward_page, redirect
-from ._pending import Pending, PendingLogins
+from ._callback import AskAgain, Code, Mismatch, read_callback, read_query
+from ._initiations import Initiations
+from ._oauth import Ask, end_session_url, once_more
+from ._pages import Cookie, Page, done_page, error_page, redirect
+from ._paste import read_pasted
+from ._pending import Pending, PendingLogins, address
 from ._request import new_request
 from ._tickets import Tickets
-from ._tokens import Secret
-from .errors import ConfigError, LoginFailed, NativeAuthError
+from ._tokens import Identity, Secret
+from .errors import LoginFailed, NativeAuthError
 
 if TYPE_CHECKING:
     from ._account import Account
@@ -32,23 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Host", "address"]
 
 _log = logging.getLogger("jupyter_nativeauth")
-
-
-def address(redirect_uri: str, route: str) -> str:
-    """
-    The address of another of our routes, on the redirect URI's own host (only there the browser shows its cookie).
-
-    Raises:
-        ConfigError: The redirect URI is not one of our callback route.
-
-    Example:
-        >>> address("http://127.0.0.1:8888/lab/nativeauth/callback", "go/abc")
-        'http://127.0.0.1:8888/lab/nativeauth/go/abc'
-    """
-    base, found, _ = redirect_uri.partition("/nativeauth/callback")
-    if not found:
-        raise ConfigError(f"`redirect_uri` is {redirect_uri!r}; it must end in /nativeauth/callback.")
-    return f"{base}/nativeauth/{route}"
 
 
 class Host:
@@ -77,9 +61,9 @@ class Host:
         self.left = threading.Event()  # it has been sent there
         self._retry = retry
         self._tickets = Tickets(clock)
-        self._initiations = Tickets(clock)  # apart: anybody can fill it
+        self.initiations = Initiations(self.pending, self._tickets, clock)
 
-    def begin(self, account: Account, ask: Ask, redirect_uri: str, home: str = "") -> Pending:
+    def begin(self, account: Account, ask: Ask, redirect_uri: str, home: str = "", entry: str = "") -> Pending:
         """
         Begin a sign-in. The key comes first: it would be a pity to find the keychain locked after the sign-in.
 
@@ -88,6 +72,7 @@ class Host:
             ask: What it asks for beyond the profile.
             redirect_uri: Where the provider sends the browser back to.
             home: A page that begins the same anew, for people who are signed in to Jupyter.
+            entry: Where our pages are for the browser, if it may not come back to *redirect_uri*.
 
         Raises:
             NativeAuthError: It cannot begin; what to do is in the message.
@@ -95,11 +80,11 @@ class Host:
         address(redirect_uri, "go")
         key = account.key(interactive=True, create=True)
         account.open(key).header()  # nor would anybody like to learn only then that a newer version wrote the file
-        return self.pending.add(account, ask, new_request(account, ask, redirect_uri), home=home)
+        return self.pending.add(account, ask, new_request(account, ask, redirect_uri), home=home, entry=entry)
 
     def go_address(self, pending: Pending) -> str:
         """Where the browser begins *pending*."""
-        return address(pending.request.redirect_uri, f"go/{pending.ticket}")
+        return pending.page(f"go/{pending.ticket}")
 
     def leave_address(self, account: Account, redirect_uri: str) -> str | None:
         """Where the browser finishes the sign-out of *account* at the provider; ``None`` if there is nothing to do."""
@@ -132,7 +117,9 @@ class Host:
             try:
                 pending = self.begin(*errand)
             except NativeAuthError as error:
-                again = address(errand[2], f"go/{self._tickets.issue(errand, life=600)}")
+                *_, redirect_uri, _, entry = errand
+                ticket = self._tickets.issue(errand, life=600)
+                again = f"{entry}go/{ticket}" if entry else address(redirect_uri, f"go/{ticket}")
                 return error_page("The sign-in could not begin", str(error.args[0]), error.hint, again=again)
             self.pending.close_older(pending)
         cookie = self.pending.bind(pending, cookies.get(pending.cookie_name))
@@ -169,21 +156,69 @@ class Host:
             return self._denied(pending, request, denied)
         if not self.pending.take(pending):
             return done_page("unknown")
+        result = self.redeem(pending, code)
+        if result is None:
+            # A listener ends with what was cancelled: it would not be there any more for a second page.
+            page = self._leave(pending, "cancelled") if self._retry else done_page("cancelled")
+            return page.with_cookies(*_cookies(pending, None))
+        if isinstance(result, NativeAuthError):
+            return self._leave(pending, _outcome_of(result))
+        return redirect(address(pending.request.redirect_uri, "done/signed-in")).with_cookies(*_cookies(pending, None))
+
+    def paste(self, pending: Pending, text: Secret) -> Code | None:
+        """
+        The provider's answer, as the address that its person has pasted: for a browser that cannot come back here.
+
+        The checks are those of the callback, but for the cookie: whoever calls this has made sure that it is the very
+        person who began *pending* that pastes. An address that somebody else has made up has not the state of it.
+
+        Returns:
+            What is to be redeemed next; ``None`` if the service said no, and that was it, or if it wants to ask
+            something first: the sign-in then begins once more, at its first page.
+
+        Raises:
+            Mismatch: It is not the answer to *pending*, which goes on waiting; the hint says what to paste.
+            LoginFailed: *pending* is over.
+        """
+        request = pending.request
+        try:
+            code = read_pasted(request, text)
+        except Mismatch:
+            raise
+        except AskAgain:
+            if self.pending.restart(pending, request, once_more(request, pending.ask)):
+                return None
+        except LoginFailed as denied:
+            if self.pending.take(pending):
+                self.pending.close(pending, denied)
+                return None
+        else:
+            if self.pending.take(pending):
+                return code
+        raise LoginFailed("This sign-in is over, or its answer has come already.", code="expired", hint=_ANEW)
+
+    def redeem(self, pending: Pending, code: Code) -> Identity | NativeAuthError | None:
+        """
+        Exchange a code whose sign-in was taken out, save the login, and let everybody who waits know.
+
+        Returns:
+            How it ended; ``None`` if nobody wanted it any more: it was cancelled while the provider was asked.
+        """
+        result: Identity | NativeAuthError
         try:
             login = pending.account.redeem(code)
-            if pending.outcome.done():  # cancelled while the provider was asked
+            if pending.outcome.done():
                 pending.account.drop(login)
-                # A listener ends with what was cancelled: it would not be there any more for a second page.
-                page = self._leave(pending, "cancelled") if self._retry else done_page("cancelled")
-                return page.with_cookies(*_cookies(pending, None))
+                return None
             pending.account.save(login)
+            result = login.identity
         except NativeAuthError as error:
-            return self._finish(pending, error)
+            result = error
         except Exception as error:  # noqa: BLE001 - nothing of it may be logged: it can hold the code
             _log.error("A sign-in to %s failed unexpectedly: %s", pending.account.profile.name, type(error).__name__)
-            return self._finish(pending, LoginFailed("The sign-in failed unexpectedly.", code="unexpected"))
-        self.pending.close(pending, login.identity)
-        return redirect(address(pending.request.redirect_uri, "done/signed-in")).with_cookies(*_cookies(pending, None))
+            result = LoginFailed("The sign-in failed unexpectedly.", code="unexpected")
+        self.pending.close(pending, result)
+        return result
 
     def _asked_by(self, query: str, cookies: Mapping[str, str], path: str) -> Pending | None:
         """The sign-in that this may be an answer to: of this browser, not answered yet, perhaps over meanwhile."""
@@ -195,7 +230,7 @@ class Host:
         if (
             pending is None
             or _route(pending.request.redirect_uri) != _route(path)
-            or not pending.is_bound_to(cookies.get(pending.cookie_name))
+            or not (pending.direct or pending.is_bound_to(cookies.get(pending.cookie_name)))
         ):
             return None
         return pending
@@ -210,61 +245,12 @@ class Host:
         return redirect(self.go_address(pending)).with_cookies(*cookies)
 
     def initiate(self, name: str, query: str, cookies: Mapping[str, str], headers: Mapping[str, str]) -> Page | None:
-        """
-        ``GET /nativeauth/initiate/<profile>``: the service sends somebody who picked their tenant, or was invited.
-
-        Only the browser of a sign-in that waits for this goes on from here, and not without a click: anybody can send
-        a browser to this address.
-
-        Returns:
-            ``None`` if this browser has no such sign-in.
-        """
-        if _is_no_navigation(headers):
-            return done_page("unknown")
-        for pending in self.pending.all():
-            request, account = pending.request, pending.account
-            bound = pending.is_bound_to(cookies.get(pending.cookie_name))
-            if bound and account.profile.name == name and request.setup is not None:
-                break
-        else:
-            return None
-        try:
-            hints = dict(initiated(account.client, account.profile, query))
-        except NativeAuthError as error:
-            return error_page("The sign-in cannot go on", str(error.args[0]), error.hint)
-        pending.request = for_tenant(request, hints)
-        tenant = pending.request.tenant
-        where = f" at {tenant.name or tenant.origin}" if tenant is not None else ""
-        ticket = self._tickets.issue(pending.request.url, life=600)
-        return forward_page(
-            title=f"Sign in to {name}{where}?",
-            text="You go on to the service, and come back here.",
-            button="Go on",
-            url=address(request.redirect_uri, f"go/{ticket}"),
-            by_itself=False,
-        )
-
-    def keep_initiation(self, name: str, query: str) -> str:
-        """Keep what a service has sent somebody with, for the page that asks them; it is named by a ticket."""
-        return self._initiations.issue(Secret(f"{name}?{query}"), life=600)
-
-    def kept_initiation(self, name: str, ticket: str) -> str:
-        """
-        What was kept for this profile, as it came: nothing of it has been checked.
-
-        Raises:
-            LoginFailed: It is over.
-        """
-        kept = self._initiations.look(ticket)
-        found, _, query = (kept.reveal() if isinstance(kept, Secret) else "").partition("?")
-        if found != name:
-            hint = "Open the link again where you found it, or sign in without it."
-            raise LoginFailed("The link was opened too long ago.", code="expired", hint=hint)
-        return query
+        """``GET /nativeauth/initiate/<profile>``; ``None`` if this browser has no sign-in that waits for this."""
+        return done_page("unknown") if _is_no_navigation(headers) else self.initiations.page(name, query, cookies)
 
     def _finish(self, pending: Pending, error: NativeAuthError) -> Page:
         self.pending.close(pending, error)
-        return self._leave(pending, "denied" if error.code in ("access_denied", "consent_required") else "failed")
+        return self._leave(pending, _outcome_of(error))
 
     def _leave(self, pending: Pending, outcome: str) -> Page:
         """From the callback, whose address holds a code, to a clean page that says how it ended."""
@@ -282,13 +268,12 @@ class Host:
         if pending is None or not self._retry:
             return done_page("expired")
         if pending.is_bound_to(cookies.get(pending.cookie_name)):
-            again = address(pending.request.redirect_uri, f"go/{self._retry_ticket(pending)}")
-            return done_page("expired", again=again)
+            return done_page("expired", again=pending.page(f"go/{self._retry_ticket(pending)}"))
         return done_page("expired", again=pending.home)
 
     def _retry_ticket(self, pending: Pending) -> str:
         """For the browser that was bound alone; nobody else gets to see it."""
-        errand = (pending.account, pending.ask, pending.request.redirect_uri, pending.home)
+        errand = (pending.account, pending.ask, pending.request.redirect_uri, pending.home, pending.entry)
         return self._tickets.issue(errand, life=600)
 
     def done(self, outcome: str, again: str, base: str) -> Page:
@@ -307,6 +292,13 @@ class Host:
         """``GET /nativeauth/logout/callback``: back from the provider. Nothing depends on who comes here, or how."""
         self.returned.set()
         return done_page("signed-out")
+
+
+_ANEW = "Start the sign-in again."
+
+
+def _outcome_of(error: NativeAuthError) -> str:
+    return "denied" if error.code in ("access_denied", "consent_required") else "failed"
 
 
 def _route(path: str) -> str:
@@ -329,7 +321,7 @@ def _cookies(pending: Pending, value: Secret | None) -> tuple[Cookie, ...]:
     The binding cookie: at the callback, where it counts; at ``go``, so that the same browser may repeat; and where a
     browser comes back from the page that finds its tenant.
     """
-    secure = pending.request.redirect_uri.startswith("https:")
-    base = urlsplit(address(pending.request.redirect_uri, "")).path
+    secure = pending.page("").startswith("https:")
+    base = urlsplit(pending.page("")).path
     routes = ("callback", "go", *(("initiate",) if pending.request.setup is not None else ()))
     return tuple(Cookie(pending.cookie_name, f"{base}{route}", value, secure) for route in routes)

@@ -14,14 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ._accounts import accounts
-from ._attempt import Attempt, HostedAttempt, ListenerAttempt, can_open_browser
+from ._attempt import Attempt, HostedAttempt, ListenerAttempt, can_open_browser, front_end
 from ._device_attempt import DeviceAttempt
 from ._markup import plain
 from ._oauth import Ask
+from ._paste import PASTE_CARE
+from ._paste_attempt import PasteAttempt
+from ._prompt import Prompt, open_prompt
 from ._settings import FLOWS
 from ._tokens import Identity
 from ._words import DEVICE_CARE
-from .errors import ConfigError, KeySourceUnavailable, LoginRequired, NativeAuthError, ProviderError
+from .errors import ConfigError, KeySourceUnavailable, LoginFailed, LoginRequired, NativeAuthError, ProviderError
 from .profiles import Profile
 
 if TYPE_CHECKING:
@@ -56,8 +59,9 @@ def login(
         max_age: How long ago the person may have signed in at the provider, in seconds.
         switch: Let the person choose another account.
         timeout: Seconds to wait; the profile's ``timeout`` (300) unless given.
-        flow: ``"browser"``; ``"device"`` to enter a code in any browser, on any device; or ``"auto"``: what the profile
-            says, and if that is "auto" too, a browser wherever there is a way to one.
+        flow: ``"browser"``; ``"paste"`` if your browser cannot come back here: you paste the address that it ends on;
+            ``"device"`` to enter a code in any browser, on any device; or ``"auto"``: what the profile says, and if
+            that is "auto" too, a browser wherever there is a way to one.
 
     Raises:
         LoginRequired: Nobody is signed in, and nobody is here to do it (nbconvert, papermill, cron).
@@ -170,6 +174,8 @@ def _on_its_way(account: Account, ask: Ask, wait: float, flow: str) -> Attempt:
     """Begin it the best way that there is: the Jupyter server, a listener here, and at last another device."""
     if flow == "device":
         return DeviceAttempt(account, ask, wait)
+    if flow == "paste":
+        return HostedAttempt(account, ask, wait, flow=flow) if is_hosted(account) else PasteAttempt(account, ask, wait)
     if is_hosted(account):
         return HostedAttempt(account, ask, wait)
     if flow == "auto" and not can_open_browser():
@@ -185,17 +191,6 @@ def _signed_in(account: Account, ask: Ask) -> Identity | None:
     account.access_token()
     login = account.login()
     return login.identity if set(ask.scopes) <= set(login.scopes) else None
-
-
-def front_end() -> str:
-    """Who watches: ``"notebook"``, ``"headless"`` (a kernel with nobody to ask), or ``""`` outside of a kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        return ""
-    # nbclient, papermill and nbconvert say with each cell that nobody can answer a question.
-    return "notebook" if getattr(kernel, "_allow_stdin", False) else "headless"
 
 
 def _somebody_is_here(account: Account, problem: NativeAuthError) -> None:
@@ -247,27 +242,68 @@ def _view(attempt: Attempt) -> View:
 
 
 class _Terminal:
-    """A few lines on stderr, and on a terminal the time that is left."""
+    """A few lines on stderr, and on a terminal the time that is left, and the place to paste an address."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
-        self._told = False
+        self._told = ""
         self._live = sys.stderr.isatty()
+        self._prompt: Prompt | None = None
 
     def tick(self) -> None:
         left = max(0, round(self._attempt.until - time.monotonic()))
-        if not self._told and self._attempt.link:
-            self._told = True
-            name = self._attempt.account.profile.name
-            opens = "Your browser opens by itself; if not, open" if can_open_browser() else "Open"
-            if self._attempt.user_code:
-                self._say(self._code())
-            else:
-                self._say(f"Sign in to {name}. {opens} this address in your browser:\n\n  {self._attempt.link}\n\n")
+        if self._told != self._attempt.link:
+            if self._live and self._attempt.takes_paste and self._prompt is None:
+                self._prompt = open_prompt()
+            self._say((self._clear if self._told else "") + self._way())
+            self._told = self._attempt.link
             if not self._live:
                 self._say(f"Waiting for up to {left} seconds (Ctrl-C cancels).\n")
         elif self._told and self._live:
-            self._say(f"\rWaiting for {left // 60}:{left % 60:02d} more (Ctrl-C cancels) ")
+            self._paste()
+            self._say(f"{self._line()}{left // 60}:{left % 60:02d} more (Ctrl-C cancels) ")
+
+    def _line(self) -> str:
+        """How the line begins that is written again and again; it fits into 80 columns."""
+        if self._prompt is None:
+            return "\rWaiting for "
+        typed = f", {self._prompt.length} typed" if self._prompt.length else ""
+        return f"{self._clear}Paste it here, then Enter (hidden{typed}): "
+
+    def _way(self) -> str:
+        """Where the person goes on."""
+        attempt, name = self._attempt, self._attempt.account.profile.name
+        if attempt.user_code:
+            return self._code()
+        if not attempt.takes_paste:
+            opens = "Your browser opens by itself; if not, open" if can_open_browser() else "Open"
+            return f"Sign in to {name}. {opens} this address in your browser:\n\n  {attempt.link}\n\n"
+        back = (
+            "If it ends on a page that does not open, copy the whole address of that page, and paste it here.\n"
+            f"Show this address to nobody. {PASTE_CARE}"
+            if self._prompt
+            else "Nobody can paste anything here, so it has to reach this machine when it comes back.\n"
+            "Show this address to nobody."
+        )
+        return (
+            f"Sign in to {name}. Open this address in your browser, on whichever machine that is:\n\n"
+            f"  {plain(attempt.link)}\n\n{back}\n\n"
+        )
+
+    def _paste(self) -> None:
+        """Hand over what was pasted; say what is wrong with it, and go on."""
+        try:
+            pasted = self._prompt.read() if self._prompt else None
+        except EOFError:
+            raise LoginFailed("The sign-in was cancelled.", code="cancelled") from None
+        if pasted is None:
+            return
+        try:
+            self._attempt.paste(pasted)
+        except LoginFailed as refused:
+            self._say(f"{self._clear}{refused}\n")
+        else:
+            self._say(f"{self._clear}Thank you. Finishing the sign-in.\n")
 
     def _code(self) -> str:
         """Where to go on with any browser, and what to enter there."""
@@ -284,14 +320,20 @@ class _Terminal:
         return "\n".join([*lines, DEVICE_CARE, ""])
 
     def signed_in(self, identity: Identity) -> None:
+        self._close()
         self._say(f"{self._clear}Signed in to {identity.profile} as {identity.name}.\n")
 
     def failed(self, error: BaseException) -> None:
+        self._close()
         if not isinstance(error, NativeAuthError):
             before = self._attempt.account.login_id()
             self._say(f"{self._clear}Cancelled. {'Nothing has changed.' if before else 'Nobody was signed in.'}\n")
         elif self._told:
             self._say(self._clear)
+
+    def _close(self) -> None:
+        if self._prompt is not None:
+            self._prompt.close()
 
     @property
     def _clear(self) -> str:

@@ -15,7 +15,17 @@ from typing import Any, Protocol
 
 from ._tokens import Secret
 
-__all__ = ["Cookie", "Page", "answer", "button_page", "done_page", "error_page", "forward_page", "redirect"]
+__all__ = [
+    "Cookie",
+    "Page",
+    "answer",
+    "button_page",
+    "done_page",
+    "error_page",
+    "forward_page",
+    "paste_page",
+    "redirect",
+]
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,15 @@ b { color: var(--ink) }
 .button { display: inline-block; margin-top: 14px; padding: 10px 26px; border: 0; border-radius: 8px; cursor: pointer;
   background: var(--accent); color: var(--on-accent); font: inherit; font-weight: 600; text-decoration: none }
 .button:focus-visible { outline: 3px solid var(--ink); outline-offset: 3px }
+ol { margin: 0; padding: 0 0 0 1.3em; text-align: left; color: var(--soft) }
+li { margin-top: 14px }
+ol + p, .other { margin-top: 20px }
+.other a { color: var(--accent) }
+label { display: block }
+textarea { display: block; width: 100%; margin-top: 8px; padding: 8px 10px; border: 1px solid var(--soft);
+  border-radius: 8px; background: var(--paper); color: var(--ink); font: inherit; resize: vertical }
+textarea:focus-visible { outline: 3px solid var(--accent); outline-offset: 1px }
+.alert { border-left: 4px solid var(--bad); padding: 2px 0 2px 12px; text-align: left }
 footer { margin-top: 22px; font-size: .82rem; color: var(--soft) }
 """
 _STYLE_HASH = "sha256-" + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -159,27 +178,78 @@ def done_page(outcome: str, *, again: str = "") -> Page:
     return Page(status, _frame(title, body, tone=tone, mark=mark))
 
 
-def error_page(title: str, message: str, hint: str, *, again: str = "") -> Page:
-    """Why something could not even begin, for the person who configured it."""
+def error_page(title: str, message: str, hint: str, *, again: str = "", paste: str = "") -> Page:
+    """
+    Why something could not even begin, for the person who configured it.
+
+    Args:
+        title: What it was.
+        message: What is wrong.
+        hint: What to do.
+        again: The address of *Try again*, if it can be offered here.
+        paste: That of the same without the browser coming back, if this is what does not work.
+    """
     body = f"<p><b>{html.escape(message)}</b></p><p>{html.escape(hint)}</p>"
     if again:
         body += f'<a class="button" href="{html.escape(again)}">Try again</a>'
+    if paste:
+        body += f'<p class="other"><a href="{html.escape(paste)}">Paste the address back instead</a></p>'
     return Page(200, _frame(html.escape(title), body, tone="bad", mark="!"))
 
 
 def button_page(*, title: str, text: str, button: str, action: str, fields: dict[str, str]) -> Page:
     """One button: what a page that arrived from anywhere must ask for before anything happens."""
-    hidden = "".join(
-        f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
-        for name, value in fields.items()
-    )
     body = (
-        f'<p>{html.escape(text)}</p><form method="post" action="{html.escape(action)}">{hidden}'
+        f'<p>{html.escape(text)}</p><form method="post" action="{html.escape(action)}">{_hidden(fields)}'
         f'<button class="button" type="submit" autofocus>{html.escape(button)}</button></form>'
     )
     # Its address holds nothing secret. A page that hides its address posts with `Origin: null` (Fetch, section 3.1),
     # which says neither that the form is ours nor where the browser is.
     return Page(200, _frame(html.escape(title), body), form_action="'self'", referrer="same-origin")
+
+
+def paste_page(
+    *,
+    title: str,
+    link: str,
+    button: str,
+    text: str,
+    care: str,
+    action: str,
+    fields: dict[str, str],
+    problem: tuple[str, str] = ("", ""),
+) -> Page:
+    """
+    A link to begin with, in a tab of its own, and a field for the address that this tab ends on.
+
+    Args:
+        title: What it is for.
+        link: Where it begins.
+        button: What the link is called.
+        text: What to copy, and when.
+        care: What not to paste.
+        action: Where the field is posted to.
+        fields: What is posted with it.
+        problem: What was wrong with what was pasted before, and what to do. Never that itself.
+    """
+    message, hint = (html.escape(words) for words in problem)
+    alert = f'<p class="alert" role="alert"><b>{message}</b> {hint}</p>' if message else ""
+    body = (
+        f'{alert}<ol><li><a class="button" href="{html.escape(link)}" target="_blank" rel="noopener noreferrer">'
+        f"{html.escape(button)}</a></li><li>"
+        f'<form method="post" action="{html.escape(action)}" autocomplete="off">{_hidden(fields)}'
+        f'<label>{html.escape(text)}<textarea name="address" rows="3" required spellcheck="false" autocorrect="off" '
+        'autocapitalize="off" autocomplete="off"></textarea></label>'
+        f'<button class="button" type="submit">Finish the sign-in</button></form></li></ol><p>{html.escape(care)}</p>'
+    )
+    return Page(200, _frame(html.escape(title), body), form_action="'self'", referrer="same-origin")
+
+
+def _hidden(fields: dict[str, str]) -> str:
+    return "".join(
+        f'<input type="hidden" name="{html.escape(name)}" value="{html.escape(value)}">'
+        for name, value in fields.items()
+    )
 
 
 def forward_page(*, title: str, text: str, button: str, url: str, by_itself: bool = True) -> Page:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ._tokens import Identity
-from .errors import LoginFailed, NativeAuthError
+from .errors import ConfigError, LoginFailed, NativeAuthError
 from .providers import PRESETS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._exchange import Clock
     from ._oauth import Ask, AuthorizationRequest
 
-__all__ = ["Pending", "PendingLogins", "fingerprint"]
+__all__ = ["Pending", "PendingLogins", "address", "fingerprint"]
 
 _MOST = 16
 _LONGEST = 600.0  # seconds
@@ -32,6 +32,23 @@ _LONGEST = 600.0  # seconds
 def fingerprint(secret: str) -> str:
     """What may be kept, compared and shown of a secret: 64 hex digits of its SHA-256."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def address(redirect_uri: str, route: str) -> str:
+    """
+    The address of another of our routes, on the redirect URI's own host (only there the browser shows its cookie).
+
+    Raises:
+        ConfigError: The redirect URI is not one of our callback route.
+
+    Example:
+        >>> address("http://127.0.0.1:8888/lab/nativeauth/callback", "go/abc")
+        'http://127.0.0.1:8888/lab/nativeauth/go/abc'
+    """
+    base, found, _ = redirect_uri.partition("/nativeauth/callback")
+    if not found:
+        raise ConfigError(f"`redirect_uri` is {redirect_uri!r}; it must end in /nativeauth/callback.")
+    return f"{base}/nativeauth/{route}"
 
 
 @dataclass(eq=False)
@@ -43,6 +60,9 @@ class Pending:
         id: Names it to whoever may cancel it. Not a secret.
         ticket: Opens its first page, on the redirect URI's own host.
         home: A page that begins such a sign-in anew, for people who are signed in to Jupyter; empty if there is none.
+        entry: Where our pages are for its browser, if the redirect URI leads elsewhere: its person then pastes the
+            address back on which the browser ends.
+        direct: Whether its person was sent to the provider without a page of ours, which alone could bind a browser.
         outcome: Who signed in, or why nobody did.
     """
 
@@ -56,6 +76,8 @@ class Pending:
     started: float  # seconds since the epoch
     ends: float  # seconds since the epoch; `until` for people
     home: str = ""
+    entry: str = ""
+    direct: bool = False
     answered: bool = False  # the provider's answer has come, and was one
     bound_to: str | None = field(default=None, repr=False)
     outcome: Future[Identity] = field(default_factory=Future)
@@ -64,6 +86,10 @@ class Pending:
     def cookie_name(self) -> str:
         """Cookies ignore ports: only a name of its own keeps two tabs and two servers apart."""
         return f"nativeauth-{fingerprint(self.request.state.reveal())[:16]}"
+
+    def page(self, route: str) -> str:
+        """The address of another of our routes, for its browser."""
+        return f"{self.entry}{route}" if self.entry else address(self.request.redirect_uri, route)
 
     def is_bound_to(self, cookie: str | None) -> bool:
         """Whether *cookie* is the one that the first browser got."""
@@ -100,7 +126,9 @@ class PendingLogins:
         self._failed: dict[str, Pending] = {}  # by profile
         self._late: list[Pending] = []  # the last that failed, for pages that come too late
 
-    def add(self, account: Account, ask: Ask, request: AuthorizationRequest, *, home: str = "") -> Pending:
+    def add(
+        self, account: Account, ask: Ask, request: AuthorizationRequest, *, home: str = "", entry: str = ""
+    ) -> Pending:
         """Begin one; the oldest makes room if there are too many."""
         now, started = self._clock.monotonic(), self._clock.time()
         life = min(_LONGEST, account.profile.timeout) if self._life is None else self._life
@@ -110,11 +138,12 @@ class PendingLogins:
             request=request,
             id=secrets.token_hex(8),
             ticket=secrets.token_urlsafe(24),
-            ticket_until=now + self._ticket_life,
+            ticket_until=now + (life if entry else self._ticket_life),  # its link waits on a page of its person's own
             until=now + life,
             started=started,
             ends=started + life,
             home=home,
+            entry=entry,
         )
         self.drop_expired()
         with self._lock:
@@ -153,6 +182,10 @@ class PendingLogins:
         self.drop_expired()
         with self._lock:
             return self._by_state.get(fingerprint(state))
+
+    def of_id(self, pending_id: str) -> Pending | None:
+        """The one with this id that is not over."""
+        return next((one for one in self.all() if one.id == pending_id), None)
 
     def of_profile(self, name: str) -> Pending | None:
         """The newest one of this profile that is not over."""
@@ -211,7 +244,8 @@ class PendingLogins:
             if self._by_state.pop(fingerprint(before.state.reveal()), None) is None:
                 return False
             pending.request, pending.bound_to = request, None
-            pending.ticket, pending.ticket_until = secrets.token_urlsafe(24), self._clock.monotonic() + 60
+            pending.ticket = secrets.token_urlsafe(24)
+            pending.ticket_until = pending.until if pending.entry else self._clock.monotonic() + 60
             self._by_state[fingerprint(request.state.reveal())] = pending
         return True
 

@@ -16,12 +16,14 @@ from tornado import web
 from ._attempt import login_link
 from ._logout import LogoutReport, sign_out
 from ._pages import Page, answer, done_page
+from ._pending import address
 from .errors import ConfigError, NativeAuthError
 
 if TYPE_CHECKING:
     from ._account import Account
     from ._oauth import Ask
     from ._pending import Pending
+    from ._tokens import Secret
     from .extension import NativeAuthExtension
 
 __all__ = ["Quiet"]
@@ -80,21 +82,48 @@ class Quiet(JupyterHandler):
         """The origin of the page that posts, by the browser's own word; empty if it says none."""
         return str(self.request.headers.get("Origin", "")) if self.request.method == "POST" else ""
 
-    def home(self, account: Account, ask: Ask) -> str:
-        """Our page that begins the same sign-in anew, under the name by which this browser has reached Jupyter."""
+    @property
+    def here(self) -> str:
+        """The name by which this browser has reached Jupyter."""
         origin = self.origin if self.origin.startswith(("http://", "https://")) else ""
-        here = origin or f"{self.request.protocol}://{self.request.host}"
-        return here + login_link(account.profile.name, ask, {"JUPYTER_NATIVEAUTH_BASE_URL": self.base_url})
+        return origin or f"{self.request.protocol}://{self.request.host}"
 
-    async def begin(self, account: Account, ask: Ask) -> Pending:
+    def home(self, account: Account, ask: Ask, flow: str = "") -> str:
+        """Our page that begins the same sign-in anew, for this browser."""
+        environ = {"JUPYTER_NATIVEAUTH_BASE_URL": self.base_url}
+        return self.here + login_link(account.profile.name, ask, environ, flow=flow)
+
+    def entry(self) -> str:
+        """Where our pages are for this browser: at the name that an answer can come back to, if there is such a one."""
+        uri = self.extension.redirect_base(self.request.host, forwarded=self.is_forwarded, origin=self.origin)
+        return address(uri, "") if uri else f"{self.here}{self._base}"
+
+    @staticmethod
+    def pastes(account: Account, flow: str) -> bool:
+        """Whether the address that the browser ends on is to be pasted: asked for now, or by the profile."""
+        return (account.profile.flow if flow in ("", "auto") else flow) == "paste"
+
+    async def begin(self, account: Account, ask: Ask, flow: str = "") -> Pending:
         """
         Begin a sign-in for this browser.
 
         Raises:
             NativeAuthError: It cannot begin; what to do is in the message.
         """
-        uri, home = self.redirect_uri(account), self.home(account, ask)
-        pending: Pending = await self.work(functools.partial(self.extension.begin, account, ask, uri, home))
+        pastes = self.pastes(account, flow)
+        uri, home = self.redirect_uri(account, pastes=pastes), self.home(account, ask, flow)
+        entry = self.entry() if pastes else ""
+        pending: Pending = await self.work(functools.partial(self.extension.begin, account, ask, uri, home, entry))
+        return pending
+
+    async def paste(self, pending_id: str, text: Secret) -> Pending:
+        """
+        End the sign-in with this id with what its person has pasted, or let it begin once more; its outcome says which.
+
+        Raises:
+            LoginFailed: It was not the answer to that; the hint says what to paste.
+        """
+        pending: Pending = await self.work(functools.partial(self.extension.paste, pending_id, text))
         return pending
 
     async def sign_out(self, account: Account) -> tuple[LogoutReport, str | None]:
@@ -116,8 +145,12 @@ class Quiet(JupyterHandler):
         self.extension.watch.nudge(account.profile.name)
         return report, link
 
-    def redirect_uri(self, account: Account) -> str:
+    def redirect_uri(self, account: Account, *, pastes: bool = False) -> str:
         """
+        Args:
+            account: Whose.
+            pastes: Whether it does without the browser coming back.
+
         Raises:
             ConfigError: The browser is not on this machine, and nothing says how it gets back here.
         """
@@ -125,11 +158,14 @@ class Quiet(JupyterHandler):
         if profile.redirect_uri:
             return str(profile.redirect_uri)
         uri = self.extension.redirect_base(self.request.host, forwarded=self.is_forwarded, origin=self.origin)
+        if uri is None and pastes:
+            uri = self.extension.own_redirect_uri
         if uri is None:
             raise ConfigError(
                 "The browser is not on this machine, so the service cannot send it back here by itself.",
                 code="no_redirect_uri",
                 hint=f'Add redirect_uri = "<address of this Jupyter>{self._base}callback" to the profile '
-                f"{profile.name!r} in nativeauth.toml, and register the same at the service.",
+                f"{profile.name!r} in nativeauth.toml, and register the same at the service. Or paste the address back "
+                'on which the browser ends: flow = "paste".',
             )
         return f"{uri}/{profile.name}" if profile.redirect_path == "profile" else uri

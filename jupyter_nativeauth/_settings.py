@@ -297,7 +297,7 @@ def _path(value: Any) -> str:
 
 
 # How a sign-in reaches a browser.
-FLOWS = ("auto", "browser", "device")
+FLOWS = ("auto", "browser", "paste", "device")
 
 _SECONDS = "be a whole number of seconds"
 _URLS = '["https://api.example.com"]'

@@ -101,6 +101,7 @@ def waiting(
     opens: bool,
     user_code: str = "",
     scan: str = "",
+    paste: str = "",
 ) -> Words:
     """
     A sign-in is under way.
@@ -114,6 +115,7 @@ def waiting(
         opens: Whether a browser tab opens by itself.
         user_code: What to enter there, where any browser will do.
         scan: The address with the code in it.
+        paste: The page that takes the address of a page which does not open.
     """
     cancel = "Interrupt the kernel to cancel." if in_cell else ""
     if not link:
@@ -140,6 +142,7 @@ def waiting(
         time=left(seconds),
         lines=("A tab opens by itself; if not, use the link." if opens else "", stays),
         link=Link(f"Sign in to {words.title}", link),
+        other=Link("The page does not open?", paste) if paste else None,
         address=link,
         small=(cancel, f"{why[:1].upper()}{why[1:]}."),
     )

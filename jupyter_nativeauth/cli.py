@@ -57,7 +57,10 @@ def main() -> None:
 @click.option("--switch", is_flag=True, help="Choose another account.")
 @click.option("--timeout", type=click.FloatRange(1, 3600), metavar="SECONDS", help="How long to wait for you.")
 @click.option(
-    "--flow", type=click.Choice(["auto", "browser", "device"]), default="auto", help="How it reaches your browser."
+    "--flow",
+    type=click.Choice(["auto", "browser", "paste", "device"]),
+    default="auto",
+    help="How it reaches your browser, and comes back.",
 )
 def login(profile: str | None, scopes: tuple[str, ...], *, switch: bool, timeout: float | None, flow: str) -> None:
     """Sign in, in your own browser. Every notebook and script of yours is then signed in."""

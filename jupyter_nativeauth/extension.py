@@ -22,10 +22,11 @@ from ._files import private_folder
 from ._handlers import ROUTES
 from ._host import Host
 from ._origin import is_loopback
+from ._paste_page import PASTE_ROUTES
 from ._pending import Pending
 from ._progress import Progress, write_progress
 from ._watch import SCHEMA, Watch, stamps
-from .errors import ConfigError, NativeAuthError
+from .errors import ConfigError, LoginFailed, NativeAuthError
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ._account import Account
     from ._listener import Listener
     from ._oauth import Ask
+    from ._tokens import Secret
 
 __all__ = ["NativeAuthExtension"]
 
@@ -67,7 +69,7 @@ class NativeAuthExtension(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """What Jupyter Server calls to learn our routes."""
-        self.handlers.extend([*ROUTES, *API_ROUTES])
+        self.handlers.extend([*ROUTES, *PASTE_ROUTES, *API_ROUTES])
 
     async def _start_jupyter_server_extension(self, _: ServerApp) -> None:
         """What Jupyter Server calls once its event loop runs."""
@@ -150,15 +152,38 @@ class NativeAuthExtension(ExtensionApp):
                 return f"{parts.scheme}://{literal}{port}{self._server.base_url}nativeauth/callback"
         return None
 
-    def begin(self, account: Account, ask: Ask, redirect_uri: str, home: str) -> Pending:
+    @property
+    def own_redirect_uri(self) -> str:
+        """Where a browser on this machine would find us; one elsewhere ends at this address, and finds nobody."""
+        return f"http://127.0.0.1:{self._server.port}{self._server.base_url}nativeauth/callback"
+
+    def begin(self, account: Account, ask: Ask, redirect_uri: str, home: str, entry: str = "") -> Pending:
         """
-        Begin a sign-in, on a port that the service knows.
+        Begin a sign-in, on a port that the service knows. With *entry* (see :meth:`Host.begin`) nobody has to listen
+        there.
 
         Raises:
             NativeAuthError: It cannot begin; what to do is in the message.
         """
+        if entry:
+            return self.host.begin(account, ask, _on_a_known_port(account, redirect_uri), home, entry)
         with self._port_in_use(account, redirect_uri) as uri:
             return self.host.begin(account, ask, uri, home)
+
+    def paste(self, pending_id: str, text: Secret) -> Pending:
+        """
+        The sign-in with this id, which *text* has ended, or let begin once more.
+
+        Raises:
+            LoginFailed: *text* is not the answer to it, or it is over; the hint says what to do.
+        """
+        pending = self.host.pending.of_id(pending_id)
+        if pending is None:
+            raise LoginFailed("This sign-in is over.", code="expired", hint="Start it again.")
+        code = self.host.paste(pending, text)
+        if code is not None:
+            self.host.redeem(pending, code)
+        return pending
 
     def leave_address(self, account: Account, redirect_uri: str) -> str | None:
         """Where the browser finishes a sign-out at the provider, coming back on a port that the service knows."""
@@ -169,15 +194,16 @@ class NativeAuthExtension(ExtensionApp):
     def _port_in_use(self, account: Account, redirect_uri: str) -> Iterator[str]:
         """The redirect URI on a port that the service knows: *redirect_uri* itself, or that of a listener of ours."""
         ports, parts = account.profile.redirect_ports, urlsplit(redirect_uri)
-        if account.profile.redirect_uri or not ports or parts.port in ports or not is_loopback(parts.hostname or ""):
-            yield redirect_uri  # on a hub there is one public address, and `redirect_ports` are of this machine
+        if _on_a_known_port(account, redirect_uri) == redirect_uri:
+            yield redirect_uri
             return
         if parts.port != self._server.port:
             known = ", ".join(str(port) for port in ports)
             raise ConfigError(
                 f"The service of {account.profile.name!r} sends browsers to the ports {known} of their machine only.",
                 code="port_not_allowed",
-                hint=f"Open Jupyter at one of them, such as with ssh -L {ports[0]}:localhost:{self._server.port}.",
+                hint=f"Open Jupyter at one of them, such as with ssh -L {ports[0]}:localhost:{self._server.port}. Or "
+                'paste the address back on which the browser ends: flow = "paste".',
             )
         with self._ports_guard:
             self._ports_used += 1
@@ -226,3 +252,11 @@ class NativeAuthExtension(ExtensionApp):
         if self._agent is not None:
             await asyncio.to_thread(self._agent.stop)
         use_accounts(None)
+
+
+def _on_a_known_port(account: Account, redirect_uri: str) -> str:
+    """*redirect_uri* where the service knows its port, else with the first one that it knows."""
+    ports, parts = account.profile.redirect_ports, urlsplit(redirect_uri)
+    if account.profile.redirect_uri or not ports or parts.port in ports or not is_loopback(parts.hostname or ""):
+        return redirect_uri  # on a hub there is one public address, and `redirect_ports` are of this machine
+    return parts._replace(netloc=f"{parts.netloc.removesuffix(f':{parts.port}')}:{ports[0]}").geturl()

@@ -65,7 +65,9 @@ class NativeAuthMagics(Magics):
     @_magic(
         _argument("--switch", action="store_true", help="Choose another account."),
         _argument("--timeout", type=_seconds, metavar="S", help="Seconds to wait for you."),
-        _argument("--flow", default="auto", metavar="F", help="How it reaches your browser: auto, browser or device."),
+        _argument(
+            "--flow", default="auto", metavar="F", help="How it reaches your browser: auto, browser, paste or device."
+        ),
     )
     def login(self, line: str) -> None:
         """

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import HTML, Button, HBox, Layout, VBox
 
 from ._accounts import accounts
-from ._attempt import Attempt, can_open_browser, login_link
+from ._attempt import Attempt, can_open_browser, login_link, paste_link
 from ._login import is_hosted, start
 from ._logout import logout
 from ._markup import BORDER, MAIN_BUTTON, Link, Words, button
@@ -244,6 +244,7 @@ class LoginPanel(VBox):  # type: ignore[misc]
                 opens=not self._hosted and can_open_browser(),
                 user_code=self._attempt.user_code,
                 scan=self._attempt.scan,
+                paste=paste_link(name) if self._hosted and not self._attempt.user_code else "",
             )
             return words, [] if self._in_cell else [self._cancel]
         if self._note is not None:

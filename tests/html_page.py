@@ -63,7 +63,7 @@ class Reader(HTMLParser):
         if tag == "form":
             self._form = known.get("id") or f"#{len(self.forms)}"
             self.forms[self._form] = Form(known.get("action", ""), known.get("method", "get").upper())
-        elif tag in ("input", "button"):
+        elif tag in ("input", "button", "textarea"):
             control = Control(
                 known.get("name"), known.get("value", ""), known.get("type", ""), known.get("form", self._form)
             )

@@ -32,6 +32,8 @@ export interface IProblem {
 export interface IPending {
   id: string;
   until: number;
+  /** Whether its browser is not expected to come back by itself: the address that it ends on is pasted. */
+  paste: boolean;
 }
 
 /** How the last sign-in at this server failed. */
@@ -72,11 +74,21 @@ export interface IProfiles {
   profiles: IProfile[];
 }
 
+/** How a sign-in is to begin. */
+export interface ISignIn {
+  switch?: boolean;
+  paste?: boolean;
+}
+
 /** A sign-in that has begun: `url` is to be opened in the browser, `until` is how long the server waits. */
-export interface IStarted {
-  id: string;
+export interface IStarted extends IPending {
   url: string;
-  until: number;
+}
+
+/** What was pasted was the answer; `url` is where the browser goes once more, if the service wants to ask something. */
+export interface IPasted {
+  accepted: boolean;
+  url: string | null;
 }
 
 /** What a sign-out has achieved; `url` is where the browser goes to end the service's own session. */
@@ -111,9 +123,22 @@ export class Api {
     return this._ask(isProfiles, 'GET', 'profiles');
   }
 
-  /** Start a sign-in; `switch` asks the service for another account. A pending one of this profile is replaced. */
-  login(profile: string, options: { switch?: boolean } = {}): Promise<IStarted> {
-    return this._ask(isStarted, 'POST', 'login', { profile, switch: options.switch ?? false });
+  /**
+   * Start a sign-in; a pending one of this profile is replaced. `switch` asks the service for another account, `paste`
+   * does without the browser coming back.
+   */
+  login(profile: string, options: ISignIn = {}): Promise<IStarted> {
+    const flow = options.paste ? 'paste' : undefined;
+    return this._ask(isStarted, 'POST', 'login', {
+      profile,
+      switch: options.switch ?? false,
+      flow,
+    });
+  }
+
+  /** End a pending sign-in with the address that its browser has ended on. */
+  paste(id: string, url: string): Promise<IPasted> {
+    return this._ask(isPasted, 'POST', 'paste', { id, url });
   }
 
   /** Cancel a pending sign-in, or forget a failed one. Returns whether there was one. */
@@ -223,7 +248,9 @@ const shape =
     );
 
 const isProblem = shape<IProblem>({ code: isText, message: isText, hint: isText });
-const isStarted = shape<IStarted>({ id: isText, url: isPage, until: isNumber });
+const PENDING = { id: isText, until: isNumber, paste: isFlag };
+const isStarted = shape<IStarted>({ ...PENDING, url: isPage });
+const isPasted = shape<IPasted>({ accepted: isFlag, url: orNull(isPage) });
 const isCancelled = shape<{ cancelled: boolean }>({ cancelled: isFlag });
 const isLoggedOut = shape<ILoggedOut>({
   profile: isText,
@@ -255,7 +282,7 @@ const isProfiles = shape<IProfiles>({
       message: isText,
       hint: isText,
       ends_session: isFlag,
-      pending: orNull(shape<IPending>({ id: isText, until: isNumber })),
+      pending: orNull(shape<IPending>(PENDING)),
       failed: orNull(shape<IFailure>({ id: isText, code: isText, message: isText, hint: isText })),
     }),
   ),

@@ -6,12 +6,14 @@ import type { IProblem, IProfile } from './api';
 /** A profile as the panel shows it. */
 export interface ICard extends IProfile {
   /** What was clicked here and is not answered yet. */
-  busy: 'sign-in' | 'sign-out' | 'cancel' | null;
+  busy: 'sign-in' | 'sign-out' | 'cancel' | 'paste' | null;
   /** The way on, if the tab was blocked or lost. */
   link: string | null;
   linkIsForSignOut: boolean;
   /** What went wrong, until it is dismissed. */
   problem: IProblem | null;
+  /** What was wrong with what was pasted last. */
+  refusal: IProblem | null;
   /** What the last sign-out has achieved. */
   note: string;
 }
@@ -23,6 +25,8 @@ export type Mood = 'out' | 'in' | 'attention';
 export interface ILocal {
   busy: ICard['busy'];
   failure: { problem: IProblem; again: () => Promise<void> } | null;
+  /** What was wrong with what was pasted, and for which sign-in. */
+  refusal: { problem: IProblem; pending: string } | null;
   note: string;
   /** Where the browser goes on; for a sign-in, only as long as that one is pending. */
   way: { url: string; pending: string | null } | null;
@@ -45,12 +49,15 @@ export function needsAttention(card: ICard): boolean {
   return card.problem !== null || !(isGood(card) || card.state === 'signed_out');
 }
 
-export function cardOf(profile: IProfile, { busy, failure, note, way }: ILocal): ICard {
+export function cardOf(profile: IProfile, local: ILocal): ICard {
+  const { busy, failure, note, way } = local;
   const forSignOut = way?.pending === null;
   const link = forSignOut || way?.pending === profile.pending?.id ? (way?.url ?? null) : null;
   const failed = busy === 'sign-in' ? null : profile.failed;
   const problem = failure?.problem ?? failed;
-  return { ...profile, busy, link, linkIsForSignOut: forSignOut, problem, note };
+  const isOfThis = local.refusal !== null && local.refusal.pending === profile.pending?.id;
+  const refusal = isOfThis ? local.refusal!.problem : null;
+  return { ...profile, busy, link, linkIsForSignOut: forSignOut, problem, refusal, note };
 }
 
 /** What is left of a sign-out is of no more use. */

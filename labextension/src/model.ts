@@ -5,7 +5,7 @@
  */
 import { Signal } from '@lumino/signaling';
 
-import type { Api, IProblem, IProfile, IProfiles } from './api';
+import type { Api, IProblem, IProfile, IProfiles, ISignIn } from './api';
 import {
   cardOf,
   dropSignOut,
@@ -118,15 +118,35 @@ export class Model {
   }
 
   /** Sign in, or with `switch` as somebody else. To be called in the click: browsers block a tab that opens later. */
-  signIn(profile: string, options: { switch?: boolean } = {}): Promise<void> {
+  signIn(profile: string, options: ISignIn = {}): Promise<void> {
     const again = () => this.signIn(profile, options);
     return this._act(profile, 'sign-in', again, async (local) => {
       local.way = null;
-      const { id, url, until } = await lead(this._openTab(), () =>
+      const { url, ...pending } = await lead(this._openTab(), () =>
         this._api.login(profile, options),
       );
-      local.way = { url, pending: id };
-      this._amend(profile, { pending: { id, until }, failed: null });
+      local.way = { url, pending: pending.id };
+      this._amend(profile, { pending, failed: null });
+    });
+  }
+
+  /** End the pending sign-in with the address that its browser has ended on. Nothing here keeps it. */
+  paste(profile: string, address: string): Promise<void> {
+    const again = () => this.refresh();
+    return this._act(profile, 'paste', again, async (local) => {
+      const id = this._profile(profile)?.pending?.id;
+      if (!id) {
+        return;
+      }
+      try {
+        const { url } = await this._api.paste(id, address);
+        if (url) {
+          local.way = { url, pending: id };
+          local.refusal = { problem: ONCE_MORE, pending: id };
+        }
+      } catch (error) {
+        local.refusal = { problem: problemOf(error), pending: id };
+      }
     });
   }
 
@@ -239,7 +259,7 @@ export class Model {
     if (local.busy) {
       return;
     }
-    Object.assign(local, { busy, failure: null, note: '' });
+    Object.assign(local, { busy, failure: null, refusal: null, note: '' });
     try {
       const done = work(local);
       this._update();
@@ -305,7 +325,8 @@ export class Model {
   private _local(name: string): ILocal {
     let local = this._locals.get(name);
     if (!local) {
-      local = { busy: null, failure: null, note: '', way: null, isGood: false, announced: null };
+      const nothing = { busy: null, failure: null, refusal: null, note: '', way: null };
+      local = { ...nothing, isGood: false, announced: null };
       this._locals.set(name, local);
     }
     return local;
@@ -329,6 +350,11 @@ export class Model {
   private _timer: ReturnType<typeof setTimeout> | undefined;
 }
 
+const ONCE_MORE: IProblem = {
+  code: 'paste_once_more',
+  message: 'The service wants to ask something first.',
+  hint: 'Open the sign-in page once more.',
+};
 /** Seconds by which to be late rather than early, for clocks that differ a little. */
 const SLACK = 1;
 /** The longest wait: browsers fire at once what is set for more than 24 days. */

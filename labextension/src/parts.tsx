@@ -3,7 +3,7 @@
  */
 import { Clipboard } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import React, { useEffect, useState } from 'react';
+import React, { useEffect, useRef, useState } from 'react';
 
 import type { IProblem } from './api';
 import { explain } from './words';
@@ -60,6 +60,56 @@ export function Problem({ problem, trans, children }: IProblemProps) {
       </div>
       <div className="jp-NativeAuth-buttons">{children}</div>
     </div>
+  );
+}
+
+interface IPasteProps {
+  label: string;
+  /** What was wrong with what was pasted before. */
+  refusal: IProblem | null;
+  isOff: boolean;
+  trans: TranslationBundle;
+  onPaste: (address: string) => void;
+}
+
+/** A field for an address with a code in it: it is emptied at once, kept by nobody, and no spell checker sees it. */
+export function Paste({ label, refusal, isOff, trans, onPaste }: IPasteProps) {
+  const field = useRef<HTMLInputElement>(null);
+  const words = refusal && explain(refusal, trans);
+  return (
+    <form
+      className="jp-NativeAuth-paste"
+      autoComplete="off"
+      onSubmit={(event) => {
+        event.preventDefault();
+        const address = field.current?.value ?? '';
+        if (field.current && !isOff) {
+          field.current.value = '';
+          onPaste(address);
+        }
+      }}
+    >
+      <label>
+        {label}
+        <input
+          ref={field}
+          type="text"
+          autoComplete="off"
+          autoCapitalize="off"
+          spellCheck={false}
+          data-jp-suppress-context-menu
+        />
+      </label>
+      {words && (
+        <p role="alert">
+          {words.message} {words.hint}
+        </p>
+      )}
+      <button type="submit" className="jp-NativeAuth-button" aria-disabled={isOff || undefined}>
+        {trans.__('Finish the sign-in')}
+      </button>
+      <p>{trans.__('Paste only an address from your own browser, and send it to nobody.')}</p>
+    </form>
   );
 }
 

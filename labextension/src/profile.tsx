@@ -7,7 +7,7 @@ import React, { useLayoutEffect, useRef } from 'react';
 import { type ICard, isGood } from './card';
 import { iconOf } from './icons';
 import type { Model } from './model';
-import { breakable, Button, Link, Problem } from './parts';
+import { breakable, Button, Link, Paste, Problem } from './parts';
 import { accessTokenLine, countdown, keyLine, loginLine, stateLine } from './words';
 
 export interface ICardProps {
@@ -43,6 +43,7 @@ export function Card(props: ICardProps) {
       {card.note && <p>{card.note}</p>}
       <CardProblem {...props} />
       <WayOn {...props} />
+      <WayBack {...props} />
       <div className="jp-NativeAuth-buttons">
         <Actions {...props} />
         {card.pending && (
@@ -78,6 +79,44 @@ function WayOn({ card, trans }: ICardProps) {
   );
 }
 
+/** For a tab that cannot come back: a place to paste the address that it has ended on. */
+function WayBack({ card, model, trans }: ICardProps) {
+  if (!card.pending) {
+    return null;
+  }
+  const { profile } = card;
+  const field = (
+    <Paste
+      label={trans.__(
+        'If the tab ends on a page that does not open, copy the whole address of that page, and paste it here:',
+      )}
+      refusal={card.refusal}
+      isOff={card.busy !== null}
+      trans={trans}
+      onPaste={(address) => void model.paste(profile, address)}
+    />
+  );
+  if (card.pending.paste) {
+    return field;
+  }
+  return (
+    <details>
+      <summary>{trans.__('Does the page not open?')}</summary>
+      {field}
+      <p>{trans.__('If not even the page of the service has opened:')}</p>
+      <Button
+        label={trans.__('Start from here')}
+        name={trans.__('Start from here: sign in to %1', profile)}
+        isOff={card.busy !== null}
+        onClick={() => void model.signIn(profile, { paste: true, switch: isGood(card) })}
+      />
+    </details>
+  );
+}
+
+/** Problems of the way back, which one can do without. */
+const NO_WAY_BACK = ['no_redirect_uri', 'port_not_allowed'];
+
 function CardProblem({ card, model, trans }: ICardProps) {
   if (!card.problem) {
     return null;
@@ -91,6 +130,13 @@ function CardProblem({ card, model, trans }: ICardProps) {
         isOff={isOff}
         onClick={() => void model.retry(card.profile)}
       />
+      {NO_WAY_BACK.includes(card.problem.code) && (
+        <Button
+          label={trans.__('Paste the address back')}
+          isOff={isOff}
+          onClick={() => void model.signIn(card.profile, { paste: true, switch: isGood(card) })}
+        />
+      )}
       <Button
         label={trans.__('Dismiss')}
         isOff={isOff}

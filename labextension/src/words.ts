@@ -37,6 +37,8 @@ export function stateLine(card: ICard, trans: Trans): string {
       return trans.__('Signing out');
     case 'cancel':
       return trans.__('Cancelling');
+    case 'paste':
+      return trans.__('Finishing the sign-in');
   }
   if (card.pending) {
     return trans.__('Waiting for you in the browser');
@@ -173,6 +175,10 @@ export function explain({ code, message, hint }: IProblem, trans: Trans): IProbl
     case 'bad_answer':
       message = trans.__('The Jupyter server gave an answer that cannot be read.');
       hint = trans.__('Reload this page. If that does not help, look at the log of the server.');
+      break;
+    case 'paste_once_more':
+      message = trans.__('The service wants to ask something first.');
+      hint = trans.__('Open the sign-in page once more.');
       break;
   }
   return { code, message, hint };

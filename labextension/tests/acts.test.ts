@@ -55,7 +55,9 @@ describe('a sign-in', () => {
   it('that another one has replaced has no link any more', async () => {
     const desk = await Desk.open(OUT);
     await desk.model.signIn('acme');
-    desk.server.change('acme', { pending: { id: 'another', until: desk.model.now() + 300 } });
+    desk.server.change('acme', {
+      pending: { id: 'another', until: desk.model.now() + 300, paste: false },
+    });
     await desk.model.refresh();
     expect(desk.card()).toMatchObject({ pending: { id: 'another' }, link: null });
   });
@@ -130,6 +132,66 @@ describe('a sign-in', () => {
     release();
     await Promise.all(all);
     expect(seen).toEqual(['id1']);
+  });
+});
+
+describe('an address that is pasted', () => {
+  const ADDRESS = 'http://127.0.0.1:1/nativeauth/callback?code=c0de&state=s7ate';
+
+  it('ends the sign-in that waits, and is kept nowhere', async () => {
+    const desk = await Desk.open(OUT);
+    await desk.model.signIn('acme', { paste: true });
+    expect(desk.server.requests[0]).toBe('POST login acme paste');
+    expect(desk.card().pending).toMatchObject({ id: 'id1', paste: true });
+    const done = desk.model.paste('acme', ADDRESS);
+    expect(desk.card().busy).toBe('paste');
+    await done;
+    expect(desk.server.pasted).toEqual([ADDRESS]);
+    expect(desk.card()).toMatchObject({ state: 'signed_in', pending: null, refusal: null });
+  });
+
+  it('that is another one changes nothing: what to paste stands there until the next', async () => {
+    const desk = await Desk.open(OUT);
+    await desk.model.signIn('acme');
+    desk.server.refusal = REFUSAL;
+    await desk.model.paste('acme', ADDRESS);
+    expect(desk.card()).toMatchObject({ refusal: REFUSAL, problem: null, pending: { id: 'id1' } });
+    const card = JSON.stringify(desk.card());
+    expect(card).not.toContain('c0de');
+    expect(card).not.toContain('s7ate');
+    desk.server.refusal = null;
+    await desk.model.paste('acme', ADDRESS);
+    expect(desk.card()).toMatchObject({ state: 'signed_in', refusal: null });
+  });
+
+  it('is of no use for a sign-in that came later', async () => {
+    const desk = await Desk.open(OUT);
+    await desk.model.signIn('acme');
+    desk.server.refusal = REFUSAL;
+    await desk.model.paste('acme', ADDRESS);
+    desk.server.change('acme', {
+      pending: { id: 'id9', until: desk.model.now() + 9, paste: false },
+    });
+    await desk.model.refresh();
+    expect(desk.card().refusal).toBeNull();
+  });
+
+  it('leads on once more where the service has something to ask', async () => {
+    const desk = await Desk.open(OUT);
+    await desk.model.signIn('acme', { paste: true });
+    desk.server.asksFirst = true;
+    await desk.model.paste('acme', ADDRESS);
+    expect(desk.card()).toMatchObject({
+      link: SAMPLES.login.url,
+      refusal: { code: 'paste_once_more' },
+      pending: { id: 'id1' },
+    });
+  });
+
+  it('goes nowhere if nothing waits', async () => {
+    const desk = await Desk.open(OUT);
+    await desk.model.paste('acme', ADDRESS);
+    expect(desk.server.pasted).toEqual([]);
   });
 });
 

@@ -28,6 +28,7 @@ describe('the samples of the wire', () => {
     expect(await answering(() => json(SAMPLES.login)).api.login('acme')).toEqual(SAMPLES.login);
     expect(await answering(() => json(SAMPLES.logout)).api.logout('acme')).toEqual(SAMPLES.logout);
     expect(await answering(() => json(SAMPLES.cancel)).api.cancel('1')).toBe(true);
+    expect(await answering(() => json(SAMPLES.paste)).api.paste('1', 'x')).toEqual(SAMPLES.paste);
   });
 
   it('hold every state', () => {
@@ -173,6 +174,8 @@ describe('an answer that is not what it should be', () => {
     if (url !== null) {
       const logout = answering(() => json({ ...SAMPLES.logout, url })).api.logout('acme');
       expect((await errorOf(logout)).code).toBe('bad_answer');
+      const paste = answering(() => json({ ...SAMPLES.paste, url })).api.paste('1', 'x');
+      expect((await errorOf(paste)).code).toBe('bad_answer');
     }
   });
 

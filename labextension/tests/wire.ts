@@ -6,10 +6,11 @@ import error from '../../tests/wire/error.json';
 import event from '../../tests/wire/event.json';
 import login from '../../tests/wire/login.json';
 import logout from '../../tests/wire/logout.json';
+import paste from '../../tests/wire/paste.json';
 import profiles from '../../tests/wire/profiles.json';
 import type { IFailure, IProblem, IProfile, Request } from '../src/api';
 
-export const SAMPLES = { cancel, error, event, login, logout, profiles };
+export const SAMPLES = { cancel, error, event, login, logout, paste, profiles };
 
 /** A copy of the sample's profile of that name, with other facts. */
 export function sample(name: string, facts: Partial<IProfile> = {}): IProfile {
@@ -34,6 +35,10 @@ export class Server {
   isDown = false;
   /** Every request but the list is refused with this. */
   refusal: IProblem | null = null;
+  /** The service has something to ask once the address is pasted. */
+  asksFirst = false;
+  /** What was pasted. */
+  readonly pasted: string[] = [];
   /** Seconds since the epoch. */
   now = () => Date.now() / 1000;
 
@@ -48,8 +53,13 @@ export class Server {
     const route = path.replace('nativeauth/api/', '');
     const body = init.body ? JSON.parse(init.body as string) : {};
     this.requests.push(
-      [init.method, route, body.profile, body.switch && 'switch'].filter(Boolean).join(' '),
+      [init.method, route, body.profile, body.switch && 'switch', body.flow]
+        .filter(Boolean)
+        .join(' '),
     );
+    if (route === 'paste') {
+      this.pasted.push(body.url);
+    }
     // The list is read before the wait and the rest is done after it: the slowest server that is still right.
     const list = structuredClone(this.profiles);
     if (this._held && this._held.method === init.method) {
@@ -61,7 +71,7 @@ export class Server {
     if (route === 'profiles') {
       return json({ ...profiles, now: this.now(), profiles: list });
     }
-    return this.refusal ? json(this.refusal, 400) : json(this._do(route, body.profile));
+    return this.refusal ? json(this.refusal, 400) : json(this._do(route, body));
   };
 
   /** The person has signed in at the service, in whichever way. */
@@ -78,10 +88,13 @@ export class Server {
     this.profiles = this.profiles.map((it) => (it.profile === name ? { ...it, ...facts } : it));
   }
 
-  private _do(route: string, name: string): unknown {
+  private _do(
+    route: string,
+    { profile: name = '', flow, id: pasted }: Record<string, string | undefined>,
+  ): unknown {
     if (route === 'login') {
       this._count += 1;
-      const started = { id: `id${this._count}`, until: this.now() + 300 };
+      const started = { id: `id${this._count}`, until: this.now() + 300, paste: flow === 'paste' };
       this.change(name, { pending: started, failed: null });
       return { ...started, url: `${login.url}${this._count}` };
     }
@@ -89,6 +102,13 @@ export class Server {
       const url = this.profiles.find((it) => it.profile === name)?.ends_session ? logout.url : null;
       this.change(name, { ...sample('out', { profile: name }) });
       return { ...logout, profile: name, url };
+    }
+    if (route === 'paste') {
+      const waiting = this.profiles.find((it) => it.pending?.id === pasted);
+      if (waiting && !this.asksFirst) {
+        this.finish(waiting.profile);
+      }
+      return { ...paste, url: this.asksFirst ? login.url : null };
     }
     const id = route.replace('login/', '');
     const found = this.profiles.find((it) => id === it.pending?.id || id === it.failed?.id);

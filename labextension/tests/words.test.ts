@@ -12,8 +12,8 @@ const trans: words.Trans = {
 const NOW = SAMPLES.profiles.now;
 
 function card(name: string, facts: Partial<ICard> = {}): ICard {
-  const idle = { busy: null, link: null, linkIsForSignOut: false, problem: null, note: '' };
-  return { ...sample(name), ...idle, ...facts };
+  const idle = { busy: null, link: null, linkIsForSignOut: false, note: '' };
+  return { ...sample(name), ...idle, problem: null, refusal: null, ...facts };
 }
 
 describe('a time', () => {
@@ -63,6 +63,7 @@ describe('the state line', () => {
     ['out', { busy: 'sign-in' }, 'Preparing the sign-in'],
     ['acme', { busy: 'sign-out' }, 'Signing out'],
     ['waiting', { busy: 'cancel' }, 'Cancelling'],
+    ['waiting', { busy: 'paste' }, 'Finishing the sign-in'],
   ] as const)('of %s %j', (name, facts, text) => {
     expect(words.stateLine(card(name, facts), trans)).toBe(text);
   });
@@ -166,6 +167,12 @@ describe('a problem', () => {
     expect(words.explain(error, trans)).toEqual({ code, message, hint });
     const other = { ...trans, __: () => 'x' };
     expect(words.explain(error, other)).toEqual({ code, message: 'x', hint: 'x' });
+  });
+
+  it('of a service that asks once more can be translated', () => {
+    const problem = { code: 'paste_once_more', message: '', hint: '' };
+    const other = { ...trans, __: () => 'x' };
+    expect(words.explain(problem, other)).toEqual({ ...problem, message: 'x', hint: 'x' });
   });
 
   it("of the server's is shown as the server says it", () => {

@@ -78,9 +78,9 @@ class Site:
         _, answer = await self.api("GET", "profiles")
         return next(dict(row) for row in answer["profiles"] if row["profile"] == profile)
 
-    async def login(self, profile: str = "acme") -> dict[str, Any]:
+    async def login(self, profile: str = "acme", *, flow: str = "", **headers: str) -> dict[str, Any]:
         """Begin a sign-in, as the sidebar does."""
-        status, begun = await self.api("POST", "login", {"profile": profile})
+        status, begun = await self.api("POST", "login", {"profile": profile, "flow": flow}, **headers)
         assert status == 200, begun
         return dict(begun)
 
@@ -94,7 +94,11 @@ class Site:
         """Go to the provider, and stop where it sends *browser* back: the address of the callback."""
         hop = await asyncio.to_thread(browser.request, "GET", url)
         assert hop.status == 302
-        hop = await asyncio.to_thread(browser.request, "GET", hop.header("location") or "")
+        return await self.answer_to_url(hop.header("location") or "", browser)
+
+    async def answer_to_url(self, url: str, browser: HttpBrowser) -> str:
+        """The same from the provider's first page on."""
+        hop = await asyncio.to_thread(browser.request, "GET", url)
         return hop.header("location") or ""
 
     async def fetch(self, route: str, method: str = "GET", **options: Any) -> HTTPResponse:

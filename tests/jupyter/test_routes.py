@@ -12,6 +12,7 @@ from jupyter_server.serverapp import JupyterServerAuthWarning, ServerApp
 
 from jupyter_nativeauth._api import API_ROUTES
 from jupyter_nativeauth._handlers import ROUTES
+from jupyter_nativeauth._paste_page import PASTE_ROUTES
 from tests.canary import Canary
 from tests.jupyter.test_server import signed_in_to_jupyter, start, url  # noqa: F401 - `start` is a fixture
 from tests.lab import Lab
@@ -20,7 +21,9 @@ from tests.oidc_provider import OidcProvider
 VERBS = ("get", "head", "post", "put", "patch", "delete", "options")
 
 
-@pytest.mark.parametrize("handler", [handler for _, handler in [*ROUTES, *API_ROUTES]], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "handler", [handler for _, handler in [*ROUTES, *PASTE_ROUTES, *API_ROUTES]], ids=lambda one: one.__name__
+)
 def test_each_verb_says_who_may_use_it(handler: type[Any]) -> None:
     """TRP-06: ``@web.authenticated`` with ``@authorized``, or ``@allow_unauthenticated``; never neither."""
     verbs = [verb for verb in VERBS if verb in vars(handler)]

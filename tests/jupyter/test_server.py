@@ -290,6 +290,7 @@ def test_a_browser_elsewhere_is_told_what_to_configure(
         assert hop.status == 200
         assert "redirect_uri" in hop.text
         assert "evil" not in hop.text
+        assert Page([hop]).links["Paste the address back instead"].endswith("/login?profile=acme&flow=paste")
     assert profiles(lab)["pending"] is None
 
 

@@ -37,6 +37,11 @@ async def test_the_answers_are_those_that_the_front_end_knows(site: Site) -> Non
     assert differences(begun, [sample("login")]) == []
     _, cancelled = await site.api("DELETE", f"login/{begun['id']}")
     assert differences(cancelled, [sample("cancel")]) == []
+    begun = await site.login(flow="paste")
+    _, waiting = await site.api("GET", "profiles")
+    assert differences(waiting, [sample("profiles")]) == []
+    _, pasted = await site.api("POST", "paste", {"id": begun["id"], "url": await site.answer_to(begun["url"], browser)})
+    assert differences(pasted, [sample("paste")]) == []
     status, error = await site.api("POST", "login", {"profile": "acne"})
     assert (status, differences(error, [sample("error")])) == (400, [])
     nothing = {"revoked": None, "url": None}  # nobody was signed in, or the service has no such page
@@ -99,7 +104,7 @@ async def test_a_sign_in_under_way(site: Site) -> None:
     site.write(acme={"timeout": 5})
     begun = await site.login()
     _, answer = await site.api("GET", "profiles")
-    assert answer["profiles"][0]["pending"] == {"id": begun["id"], "until": begun["until"]}
+    assert answer["profiles"][0]["pending"] == {"id": begun["id"], "until": begun["until"], "paste": False}
     assert 0 < begun["until"] - answer["now"] <= 5
     progress = read_progress(site.extension.accounts.folder, "acme")
     assert progress is not None
@@ -272,7 +277,13 @@ async def test_each_refusal_has_words(site: Site, method: str, route: str, body:
 
 async def test_strangers_are_refused_in_words_too(site: Site) -> None:
     """Without Jupyter's login, or without the XSRF cookie's value, nothing is done; the answer is JSON all the same."""
-    for method, route in (("GET", "profiles"), ("POST", "login"), ("POST", "logout"), ("DELETE", "login/abc")):
+    for method, route in (
+        ("GET", "profiles"),
+        ("POST", "login"),
+        ("POST", "logout"),
+        ("POST", "paste"),
+        ("DELETE", "login/abc"),
+    ):
         answer = await site.fetch(f"api/{route}", method)
         assert answer.code == 403
         assert differences(json.loads(answer.body), [sample("error")]) == []

@@ -22,6 +22,7 @@ from jupyter_nativeauth._pages import (
     done_page,
     error_page,
     forward_page,
+    paste_page,
     redirect,
 )
 from jupyter_nativeauth._tokens import Secret
@@ -30,8 +31,18 @@ HOSTILE = "\"'></title><script>alert(1)</script><img src=x onerror=alert(1)>&amp
 PAGES: dict[str, Page] = {
     **{outcome: done_page(outcome) for outcome in _OUTCOMES},
     **{f"{outcome}, again": done_page(outcome, again=f"/nativeauth/go/x{HOSTILE}") for outcome in _OUTCOMES},
-    "error": error_page(HOSTILE, HOSTILE, HOSTILE, again=HOSTILE),
+    "error": error_page(HOSTILE, HOSTILE, HOSTILE, again=HOSTILE, paste=HOSTILE),
     "button": button_page(title=HOSTILE, text=HOSTILE, button=HOSTILE, action=HOSTILE, fields={HOSTILE: HOSTILE}),
+    "paste": paste_page(
+        title=HOSTILE,
+        link=HOSTILE,
+        button=HOSTILE,
+        text=HOSTILE,
+        care=HOSTILE,
+        action=HOSTILE,
+        fields={HOSTILE: HOSTILE},
+        problem=(HOSTILE, HOSTILE),
+    ),
     "forward": forward_page(title=HOSTILE, text=HOSTILE, button=HOSTILE, url=HOSTILE),
     "redirect": redirect("http://127.0.0.1:1/nativeauth/done/signed-in"),
     "method": Page(405),
@@ -72,14 +83,14 @@ def test_the_headers_of_each_page(name: str) -> None:
         "default-src 'none'",
         f"style-src '{style_hash(PAGES['signed-in'])}'",
         "base-uri 'none'",
-        "form-action 'self'" if name == "button" else "form-action 'none'",
+        "form-action 'self'" if name in ("button", "paste") else "form-action 'none'",
         "frame-ancestors 'none'",
     ]
     location = {"Location": "http://127.0.0.1:1/nativeauth/done/signed-in"} if name == "redirect" else {}
     assert headers == {
         "Content-Type": "text/html; charset=utf-8",
         "Cache-Control": "no-store",
-        "Referrer-Policy": "same-origin" if name == "button" else "no-referrer",
+        "Referrer-Policy": "same-origin" if name in ("button", "paste") else "no-referrer",
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
         "Cross-Origin-Opener-Policy": "same-origin",
@@ -99,7 +110,8 @@ def test_what_is_on_each_page(name: str) -> None:
     page = PAGES[name]
     tree = Tree(page)
     allowed = {"html", "head", "meta", "title", "style", "body", "main", "div", "h1", "p", "b", "a", "form", "input"}
-    assert set(tree.names()) <= allowed | {"button", "footer"}
+    steps = {"ol", "li", "label", "textarea"} if name == "paste" else set()
+    assert set(tree.names()) <= allowed | {"button", "footer"} | steps
     assert page.body.startswith("<!DOCTYPE html>")
     assert style_hash(page) in page.headers["Content-Security-Policy"]
     for tag, attributes in tree.elements:
@@ -171,6 +183,32 @@ def test_the_button() -> None:
         {"type": "hidden", "name": "p", "value": HOSTILE},
     ]
     assert (tree.only("button")["type"], page.status) == ("submit", 200)
+
+
+def test_the_way_back() -> None:
+    """FLT-066: the link opens a tab that knows nothing of this one; the field is empty, and no browser keeps it."""
+    page = paste_page(
+        title="Sign in",
+        link="http://127.0.0.1:8888/nativeauth/go/abc",
+        button="Open",
+        text="Paste it:",
+        care="Only your own.",
+        action="/x/nativeauth/paste",
+        fields={"id": "1"},
+        problem=("Nothing was pasted.", "Copy it."),
+    )
+    tree = Tree(page)
+    link = tree.only("a")
+    assert (link["href"], link["target"], link["rel"]) == (
+        "http://127.0.0.1:8888/nativeauth/go/abc",
+        "_blank",
+        "noopener noreferrer",
+    )
+    assert tree.only("form") == {"method": "post", "action": "/x/nativeauth/paste", "autocomplete": "off"}
+    field = tree.only("textarea")
+    assert (field["name"], field["autocomplete"], field["spellcheck"]) == ("address", "off", "false")
+    assert [attributes["role"] for _, attributes in tree.elements if "role" in attributes] == ["alert"]
+    assert "Nothing was pasted. Copy it." in tree.text
 
 
 def test_the_way_on() -> None:
