@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ._current import SPACING, Current
 from ._files import private_folder
+from ._presence import Presence
 from ._refresh import Refresher
 from ._tokens import AccessToken, Identity, Login
 from ._tombstone import EndSession, bury, ending_in, is_stale, take_ending
@@ -25,6 +26,8 @@ from .providers import PRESETS, issuer_of
 from .vault import Contents, FileVault, MemoryVault, Vault, sealed_with_other_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._callback import Code
     from ._client_secret import ClientSecret
     from ._device import DeviceRequest
@@ -51,6 +54,7 @@ class Account:
         client: The guarded client to the provider.
         clock: Both clocks.
         memory: This process's vaults in memory, for all of its accounts.
+        presence: Whether somebody has confirmed that it is them, for all of its accounts.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Account:
         client: ProviderClient | None = None,
         clock: Clock = time,
         memory: dict[tuple[str, bytes], MemoryVault] | None = None,
+        presence: Presence | None = None,
     ) -> None:
         self.profile = profile
         self._keys = keys
@@ -69,6 +74,7 @@ class Account:
         self._client = client
         self._clock = clock
         self._memory = {} if memory is None else memory
+        self.presence = presence or Presence()
         self._vault: Vault | None = None
         self._key_id = b""
         self._current: Current | None = None
@@ -76,6 +82,40 @@ class Account:
 
     def __repr__(self) -> str:
         return f"<Account {self.profile.name!r}>"
+
+    # Whether it is them
+
+    def confirm_presence(self, *, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """
+        Let the person at the device confirm that it is them, if the profile says so. Only what they have just asked
+        for may call this.
+
+        Args:
+            cancelled: Whether nobody waits for it any more.
+
+        Raises:
+            LoginFailed: They did not, or there is no way to ask them here.
+        """
+        if self.profile.presence is not None:
+            self.presence.confirm(cancelled=cancelled)
+
+    def require_presence(self) -> None:
+        """
+        Nobody is asked anything here.
+
+        Raises:
+            LoginRequired: ``presence_required``: the last confirmation is too old for this profile.
+        """
+        if self.profile.presence == "hourly" and not self.presence.left():
+            raise self.required("presence_required")
+
+    def presence_left(self) -> float:
+        """Seconds for which the last confirmation is good; 0 if there is none."""
+        return self.presence.left()
+
+    def waits_for_presence(self) -> bool:
+        """Whether there is a login that goes on only once somebody has confirmed that it is them."""
+        return self.profile.presence == "hourly" and not self.presence.left() and bool(self._sealed_elsewhere(None))
 
     # Using it
 
@@ -176,7 +216,10 @@ class Account:
 
     def key(self, *, interactive: bool = False, create: bool = False) -> Key | None:
         """The vault's key. Only an explicit sign-in is *interactive*: it may prompt, and it makes the key."""
-        return self._keys.find(self.profile.key_source, interactive=interactive, create=create)
+        try:
+            return self._keys.find(self.profile.key_source, interactive=interactive, create=create)
+        except LoginRequired as refused:  # by the key agent, which does not know for which profile it was asked
+            raise self.required(refused.code) from None
 
     def open(self, key: Key | None = None) -> Vault:
         """The vault; with *key* that of this key, should it be another one than until now."""
@@ -209,7 +252,9 @@ class Account:
         current = self._current
         if current is None or vault.generation() != current.generation:
             contents = self._contents(vault)
-            current = self.adopt(self._checked(contents), contents.header.generation if contents else 0)
+            login = self._checked(contents)
+            self.require_presence()
+            current = self.adopt(login, contents.header.generation if contents else 0)
         return current
 
     def adopt(self, login: Login, generation: int) -> Current:
@@ -266,6 +311,8 @@ class Account:
         words = _REASONS.get(code, _REASONS["signed_out"]).format(name=name)
         more = preset.over_words.get(code) or (preset.no_offline_words if code == "no_refresh_token" else hint)
         way = f"Run `%login {name}` in a notebook, or `jupyter nativeauth login {name}` in a terminal."
+        if code == "presence_required":
+            way = f'Run `%login {name}` in a notebook, or login("{name}") in your script: this device then asks you.'
         return LoginRequired(words, code=code, hint=f"{more} {way}".strip())
 
     # Writing it
@@ -353,7 +400,10 @@ class Account:
         """
         try:
             vault = self.open()
-        except LoginRequired:
+        except LoginRequired as error:
+            if error.code == "presence_required":
+                hint = f"Sign out in the sidebar; or run `%login {self.profile.name}` first, and confirm it."
+                raise StoreError(f"Nobody was signed out. {error.args[0]}", code=error.code, hint=hint) from None
             return None
         login = bury(vault, now=self._clock.time())
         self._refresher.forget()
@@ -399,6 +449,7 @@ _REASONS = {
     "refused": "The login to {name!r} could not be renewed.",
     "profile_changed": "The profile {name!r} has changed since the last sign-in.",
     "other_key": "The login to {name!r} was sealed by a server that has stopped, or with another key.",
+    "presence_required": "The login to {name!r} waits until you confirm that it is you.",
     "damaged": "The stored login to {name!r} was damaged and has been set aside.",
 }
 _OTHER_KEYS = {

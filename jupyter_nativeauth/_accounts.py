@@ -5,6 +5,7 @@ Runs in: everywhere. The accounts of one process, one for each profile.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,16 @@ class Accounts:
         profiles: Profiles | None = None,
         transport: Any = None,
     ) -> None:
-        from .keys import Keys
+        from ._presence import Presence
+        from .keys import AGENT_VARIABLE, Keys
 
         self.folder = folder or _data_folder()
         self.transport = transport
         self._environ = environ
         self._profiles = profiles
         self.keys = Keys(self.folder, server=server, environ=environ)
+        # In the server and in scripts it is their own; kernels ask the server, whose memory it is.
+        self.presence = Presence(agent="" if server or sys.platform == "win32" else environ.get(AGENT_VARIABLE, ""))
         self._accounts: dict[str, Account] = {}
         self._memory: dict[tuple[str, bytes], MemoryVault] = {}
 
@@ -61,7 +65,9 @@ class Accounts:
         wanted = profile if isinstance(profile, Profile) else self.profiles().get(profile)
         account = self._accounts.get(wanted.name)
         if account is None or account.profile != wanted:
-            account = self._accounts[wanted.name] = Account(wanted, self.keys, self.folder, memory=self._memory)
+            account = self._accounts[wanted.name] = Account(
+                wanted, self.keys, self.folder, memory=self._memory, presence=self.presence
+            )
         return account
 
 

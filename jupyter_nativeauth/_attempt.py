@@ -185,8 +185,9 @@ class ListenerAttempt(OwnAttempt):
         wait = max(1.0, self.until - time.monotonic())
         host = Host(ticket_life=wait, life=max(wait, 600.0))
         with self._listening(host) as listener:
-            pending = host.begin(self.account, self._ask, listener.redirect_uri)
-            self._show(host, pending)
+            pending = host.begin(self.account, self._ask, listener.redirect_uri, cancelled=self._cancelled.is_set)
+            if not self._cancelled.is_set():
+                self._show(host, pending)
             while not pending.outcome.done():
                 if self._cancelled.wait(0.1):
                     # Also while its code is being redeemed: the login is then not stored.

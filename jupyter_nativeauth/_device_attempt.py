@@ -73,6 +73,7 @@ class DeviceAttempt(OwnAttempt):
 
     def _sign_in(self) -> Identity:
         account = self.account
+        account.confirm_presence(cancelled=self._cancelled.is_set)
         key = account.key(interactive=True, create=True)  # before anybody takes the trouble of signing in
         account.open(key).header()
         request = new_device_request(account, self._ask)

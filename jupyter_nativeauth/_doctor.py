@@ -287,8 +287,19 @@ def _of_the_profile(profile: Profile, uris: Sequence[str]) -> Iterator[Finding]:
         yield Finding("warning", rules.http_words)
 
 
+def _presence(account: Account) -> Iterator[Finding]:
+    with_presence = account.profile.presence
+    if with_presence is None:
+        return
+    try:
+        yield Finding("ok", f"This device asks whether it is you: {account.presence.check()} ({with_presence}).")
+    except NativeAuthError as error:
+        yield Finding.of(error)
+
+
 def _here(account: Account, clock: Clock) -> Iterator[Finding]:
     status = status_of(account)
+    yield from _presence(account)
     if status.state == "unavailable":
         yield Finding("error", status.message, status.hint)
         return

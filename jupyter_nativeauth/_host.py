@@ -63,9 +63,19 @@ class Host:
         self._tickets = Tickets(clock)
         self.initiations = Initiations(self.pending, self._tickets, clock)
 
-    def begin(self, account: Account, ask: Ask, redirect_uri: str, home: str = "", entry: str = "") -> Pending:
+    def begin(
+        self,
+        account: Account,
+        ask: Ask,
+        redirect_uri: str,
+        home: str = "",
+        entry: str = "",
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Pending:
         """
-        Begin a sign-in. The key comes first: it would be a pity to find the keychain locked after the sign-in.
+        Begin a sign-in. The key comes first: it would be a pity to find the keychain locked after the sign-in. Before
+        it, where the profile says so, somebody at this device confirms that it is them.
 
         Args:
             account: Whose.
@@ -73,11 +83,13 @@ class Host:
             redirect_uri: Where the provider sends the browser back to.
             home: A page that begins the same anew, for people who are signed in to Jupyter.
             entry: Where our pages are for the browser, if it may not come back to *redirect_uri*.
+            cancelled: Whether nobody waits for it any more.
 
         Raises:
             NativeAuthError: It cannot begin; what to do is in the message.
         """
         address(redirect_uri, "go")
+        account.confirm_presence(cancelled=cancelled)
         key = account.key(interactive=True, create=True)
         account.open(key).header()  # nor would anybody like to learn only then that a newer version wrote the file
         return self.pending.add(account, ask, new_request(account, ask, redirect_uri), home=home, entry=entry)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["front_end", "login", "login_async", "start", "wait"]
 
+_ASKS = {"keychain_locked", "passphrase_needed"}  # what a person can mend, by answering a question
 _TICK = 0.2  # seconds; an interrupt ends the wait within one of them
 
 
@@ -158,14 +159,19 @@ def start(
     account = accounts().get(profile)
     if flow not in FLOWS:
         raise ConfigError(f"flow={flow!r} is not known; it is one of: {', '.join(FLOWS)}.")
-    problem: NativeAuthError = account.required("signed_out")
-    if not ask.switch:
-        try:
-            if (identity := _signed_in(account, ask)) is not None:
-                return identity
-        except (LoginRequired, KeySourceUnavailable, ProviderError) as error:
-            problem = error  # a sign-in is what helps, and only it may ask the keychain's question
-    _somebody_is_here(account, problem)
+    found = _found(account, ask)
+    if isinstance(found, LoginRequired) and found.code == "presence_required":
+        _somebody_is_here(account, found)
+        _say_who_asks()
+        account.confirm_presence()
+        found = _found(account, ask)
+    elif isinstance(found, KeySourceUnavailable) and found.code in _ASKS and not is_hosted(account):
+        _somebody_is_here(account, found)
+        account.key(interactive=True)  # whoever answers that may be signed in already
+        found = _found(account, ask)
+    if isinstance(found, Identity):
+        return found
+    _somebody_is_here(account, found)
     wait = timeout if timeout is not None else float(account.profile.timeout)
     return _on_its_way(account, ask, wait, account.profile.flow if flow == "auto" else flow)
 
@@ -184,10 +190,28 @@ def _on_its_way(account: Account, ask: Ask, wait: float, flow: str) -> Attempt:
     return ListenerAttempt(account, ask, wait)
 
 
+def _found(account: Account, ask: Ask) -> Identity | NativeAuthError:
+    """Who is signed in, or what stands in the way of that."""
+    if not ask.switch:
+        try:
+            if (identity := _signed_in(account, ask)) is not None:
+                return identity
+        except (LoginRequired, KeySourceUnavailable, ProviderError) as error:
+            return error  # a sign-in is what helps, and only it may ask the keychain's question
+    return account.required("signed_out")
+
+
+def _say_who_asks() -> None:
+    words = "Confirm that it is you: your computer asks for your password, your fingerprint or a PIN."
+    print(words, file=sys.stdout if front_end() else sys.stderr, flush=True)
+
+
 def _signed_in(account: Account, ask: Ask) -> Identity | None:
     """Who is signed in, if that is enough for *ask*."""
     if ask.acr_values or ask.max_age is not None:
         return None
+    account.login()  # who has none to go on with need not confirm anything twice: the sign-in asks
+    account.require_presence()
     account.access_token()
     login = account.login()
     return login.identity if set(ask.scopes) <= set(login.scopes) else None

@@ -142,6 +142,7 @@ class Refresher:
         if self._take_newer(job, rejected):
             return
         sent = account.login()
+        account.require_presence()
         if sent.refresh_token is None:
             raise account.required("no_refresh_token")
         if self._pause is not None and self._clock.monotonic() < self._pause[0]:

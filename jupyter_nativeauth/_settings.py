@@ -22,6 +22,7 @@ __all__ = [
     "CHECKS",
     "FLOWS",
     "OPTIONS",
+    "PRESENCE",
     "Table",
     "checked",
     "checked_options",
@@ -299,6 +300,9 @@ def _path(value: Any) -> str:
 # How a sign-in reaches a browser.
 FLOWS = ("auto", "browser", "paste", "device")
 
+# What somebody at this device has to confirm (docs/presence.md).
+PRESENCE = ("sign-in", "hourly")
+
 _SECONDS = "be a whole number of seconds"
 _URLS = '["https://api.example.com"]'
 
@@ -324,6 +328,7 @@ CHECKS: Mapping[str, Check] = {
     "flow": one_of(*FLOWS),
     "timeout": _number(_SECONDS, 1, 3600),
     "key_source": _key_source,
+    "presence": _maybe(one_of(*PRESENCE)),
     "ca_bundle": _maybe(_path),
 }
 

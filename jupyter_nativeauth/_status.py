@@ -34,7 +34,8 @@ class ProfileStatus:
         issuer: The provider.
         api: The origins that the access token may go to.
         state: ``signed_in``, ``signed_out``, ``expired``, ``refused``, ``no_refresh_token``, ``profile_changed``,
-            ``other_key``, ``damaged`` or ``unavailable``.
+            ``other_key``, ``damaged`` or ``unavailable``: the login cannot be had, or (``presence_required``) waits for
+            somebody to confirm that it is them.
         name: Who is signed in, or an empty string.
         email: Their e-mail address, if the provider gave one.
         scopes: What was granted.
@@ -130,7 +131,11 @@ def status_of(account: Account, *, default: bool = False) -> ProfileStatus:
         if _is_over(account, login):
             raise account.required("no_refresh_token")  # as the next request would find
     except LoginRequired as error:
-        told: dict[str, Any] = {} if error.code == "signed_out" else {"message": str(error.args[0]), "hint": error.hint}
+        if error.code == "presence_required":  # somebody is signed in, and the key agent waits for them
+            return ProfileStatus(**facts, state="unavailable", message=str(error.args[0]), hint=error.hint)
+        told: dict[str, Any] = {"message": str(error.args[0]), "hint": error.hint}
+        if error.code == "signed_out":
+            told = {"hint": _EACH if profile.presence is not None else ""}
         return ProfileStatus(**facts, state=error.code, **told)
     except NativeAuthError as error:
         source = profile.key_source if isinstance(error, KeySourceUnavailable) else ""
@@ -147,13 +152,27 @@ def status_of(account: Account, *, default: bool = False) -> ProfileStatus:
         expires_at=login.expires_at,
         ends_at=login.ends_at,
         renews=login.refresh_token is not None,
-        hint=_notice(profile, login),
+        hint=" ".join(words for words in (_notice(profile, login), _presence(account)) if words),
     )
 
 
 def _is_over(account: Account, login: Login) -> bool:
     never_renewed = login.refresh_token is None and login.expires_at is not None
     return never_renewed and not account.before(login.expires_at or 0.0, math.inf)
+
+
+_EACH = "Each sign-in is confirmed at this device."
+
+
+def _presence(account: Account) -> str:
+    """What the presence gate will ask next."""
+    if account.profile.presence is None:
+        return ""
+    if account.profile.presence == "sign-in":
+        return _EACH
+    if left := account.presence_left():
+        return f"It was confirmed at this device that it is you; that is good for {_span(left)} more."
+    return str(account.required("presence_required"))
 
 
 def _notice(profile: Profile, login: Login) -> str:

@@ -7,6 +7,8 @@ one line out:
 
     {"ask": "key", "source": "auto"}    {"key": base64 or null, "source": "keychain", "label": "gnome-keyring"}
     {"ask": "profiles"}                 {"profiles": {name: fingerprint}}
+    {"ask": "presence"}                 {"left": seconds for which the last confirmation is good}
+    {"ask": "confirm"}                  the same, after the person at the device has been asked; for the presence gate
 
 or ``{"error": {"kind", "code", "message", "hint"}}``. The asking side is :func:`jupyter_nativeauth.keys.ask_agent`.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -27,10 +30,13 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import NativeAuthError, StoreError
 from .keys import KEY_SOURCES, Key, peer_uid, read_line
+
+if TYPE_CHECKING:
+    from ._presence import Presence
 
 __all__ = ["KeyAgent"]
 
@@ -48,6 +54,7 @@ class KeyAgent:
     Args:
         answer_key: The key for a key source, as :meth:`jupyter_nativeauth.keys.Keys.answer` gives it.
         profiles: The profiles that the server knows, with their fingerprints.
+        presence: Whether somebody has confirmed that it is them; without it those questions are not known.
         environ: The environment, for ``XDG_RUNTIME_DIR``.
 
     Example:
@@ -63,10 +70,12 @@ class KeyAgent:
         answer_key: Callable[[str], Key | None],
         profiles: Callable[[], Mapping[str, str]],
         *,
+        presence: Presence | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._answer_key = answer_key
         self._profiles = profiles
+        self._presence = presence
         self._environ = environ
         self._path: Path | None = None
         self._folder: Path | None = None  # only if it is ours alone, and so to be removed
@@ -168,15 +177,16 @@ class KeyAgent:
                     return
                 line = read_line(connection, size=REQUEST_SIZE, limit=REQUEST_LIMIT)
                 connection.settimeout(REQUEST_LIMIT)
-                connection.sendall(json.dumps(self._answer(line)).encode("ascii") + b"\n")
+                answer = self._answer(line, functools.partial(_has_left, connection))
+                connection.sendall(json.dumps(answer).encode("ascii") + b"\n")
         except (OSError, ValueError) as error:
             _log.debug("The key agent gave up on somebody who asked: %s", type(error).__name__)
         finally:
             self._seats.release()
 
-    def _answer(self, line: bytes) -> dict[str, Any]:
+    def _answer(self, line: bytes, has_left: Callable[[], bool]) -> dict[str, Any]:
         try:
-            return self._reply(json.loads(line))
+            return self._reply(json.loads(line), has_left)
         except NativeAuthError as error:
             return _error(type(error).__name__, error.code, str(error.args[0]), error.hint)
         except (ValueError, RecursionError):
@@ -185,10 +195,15 @@ class KeyAgent:
             _log.warning("The key agent failed to answer: %s", type(error).__name__)
             return _error("StoreError", "agent", "The key agent failed.")
 
-    def _reply(self, question: object) -> dict[str, Any]:
+    def _reply(self, question: object, has_left: Callable[[], bool]) -> dict[str, Any]:
         match question:
             case {"ask": "profiles"}:
                 return {"profiles": dict(self._profiles())}
+            case {"ask": "presence"} if self._presence is not None:
+                return {"left": self._presence.left()}
+            case {"ask": "confirm"} if self._presence is not None:
+                self._presence.confirm(cancelled=has_left)
+                return {"left": self._presence.left()}
             case {"ask": "key", "source": str(source)} if source in KEY_SOURCES:
                 key = self._answer_key(source)
                 if key is None:
@@ -199,6 +214,16 @@ class KeyAgent:
 
 def _error(kind: str, code: str, message: str, hint: str = "") -> dict[str, Any]:
     return {"error": {"kind": kind, "code": code, "message": message, "hint": hint}}
+
+
+def _has_left(connection: socket.socket) -> bool:
+    """Whether whoever asked has hung up. What they may still say is left to be read."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _runtime_folder(runtime: str) -> Path | None:

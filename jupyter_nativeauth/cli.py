@@ -17,7 +17,7 @@ import click
 from . import __version__
 from ._grant import printable
 from ._keyfile import KEY_FILE_VARIABLE
-from .errors import ConfigError, KeySourceUnavailable, NativeAuthError
+from .errors import ConfigError, KeySourceUnavailable, LoginRequired, NativeAuthError
 
 if TYPE_CHECKING:
     from ._account import Account
@@ -173,9 +173,45 @@ def token(profile: str | None) -> None:
 
     For programs that cannot ask for one themselves. Whoever has it can call the API as you until it ends.
     """
-    from ._session import access_token
+    from ._accounts import accounts
 
-    click.echo(access_token(profile).reveal())
+    account = accounts().get(profile)
+    try:
+        found = account.access_token()
+    except LoginRequired as error:
+        if error.code != "presence_required":
+            raise
+        account.confirm_presence()  # this command has been asked for, unlike a renewal in the background
+        found = account.access_token()
+    click.echo(found.reveal())
+
+
+@main.command()
+@_PROFILE
+@click.option("--policy", is_flag=True, help="Only say what root has to install for it, on Linux.")
+def presence(profile: str | None, *, policy: bool) -> None:
+    """
+    Confirm at this device that it is you.
+
+    In a terminal of JupyterLab, the logins of profiles with presence = "hourly" then go on for an hour. Anywhere else
+    it only shows that the gate works.
+    """
+    from ._accounts import accounts
+
+    if policy:
+        from ._polkit import install_command
+
+        click.echo(install_command())
+        return
+    account = accounts().get(profile)
+    if account.profile.presence is None:
+        raise ConfigError(
+            f"The profile {account.profile.name!r} asks for no confirmation.",
+            hint='Write presence = "hourly" or presence = "sign-in" into it (docs/presence.md).',
+        )
+    click.echo("Your computer asks for your password, your fingerprint or a PIN.", err=True)
+    account.confirm_presence()
+    click.echo("It was confirmed that it is you.")
 
 
 @main.group()

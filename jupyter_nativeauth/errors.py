@@ -107,7 +107,7 @@ class LoginRequired(NativeAuthError):
     Nobody is signed in, or the login is over.
 
     ``code`` says why: ``signed_out``, ``expired``, ``no_refresh_token``, ``refused``, ``profile_changed``,
-    ``other_key``, ``damaged``.
+    ``other_key``, ``damaged``; or ``presence_required``: somebody is, and has to confirm that it is still them.
     """
 
     default_code = "signed_out"
@@ -117,7 +117,8 @@ class LoginFailed(NativeAuthError):
     """
     This attempt to sign in failed; whatever was stored before is untouched.
 
-    ``code`` is one of ours (``timeout``, ``cancelled``, ``id_token_invalid``, ``other_browser`` ...) or the provider's
+    ``code`` is one of ours (``timeout``, ``cancelled``, ``id_token_invalid``, ``other_browser`` ...; of the presence
+    gate ``presence_denied``, ``presence_timeout``, ``presence_busy``, ``presence_unavailable``) or the provider's
     (``access_denied``, ``login_required`` ...: RFC 6749, section 4.1.2.1; OpenID Connect Core, section 3.1.2.6).
     """
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ._listener import Listener
     from ._oauth import Ask
     from ._tokens import Secret
+    from .keys import Key
 
 __all__ = ["NativeAuthExtension"]
 
@@ -88,12 +89,24 @@ class NativeAuthExtension(ExtensionApp):
         from .agent import KeyAgent
 
         try:
-            self._agent = KeyAgent(self.accounts.keys.answer, self._fingerprints)
+            self._agent = KeyAgent(self._answer_key, self._fingerprints, presence=self.accounts.presence)
             self._agent_path = os.environ["JUPYTER_NATIVEAUTH_AGENT"] = self._agent.start()
         except (NativeAuthError, OSError) as error:
             self._agent = None
             os.environ.pop("JUPYTER_NATIVEAUTH_AGENT", None)  # that of a Jupyter around this one knows other keys
             self.log.warning("Kernels will ask the keychain themselves: the key agent cannot start (%s).", error)
+
+    def _answer_key(self, key_source: str) -> Key | None:
+        """The key, unless all profiles are behind the presence gate, and a login of theirs waits for somebody."""
+        try:
+            profiles = [*self.accounts.profiles().values()]
+        except NativeAuthError:
+            profiles = []  # then no kernel finds one either
+        if all(profile.presence == "hourly" for profile in profiles):
+            for account in map(self.accounts.get, profiles):
+                if account.waits_for_presence():
+                    raise account.required("presence_required")
+        return self.accounts.keys.answer(key_source)
 
     def _fingerprints(self) -> dict[str, str]:
         try:
@@ -243,6 +256,7 @@ class NativeAuthExtension(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """What Jupyter Server calls when it stops."""
+        self.accounts.presence.close()
         await self.watch.stop()
         for pending in self.host.pending.all():
             await asyncio.to_thread(self.host.pending.cancel, pending.id)

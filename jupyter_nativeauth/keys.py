@@ -38,7 +38,7 @@ from ._keyfile import key_in_file, named_key_file
 from ._passphrase import Passphrase, ask_in_terminal
 from .errors import ConfigError, KeySourceUnavailable, NativeAuthError, StoreError, clean
 
-__all__ = ["AGENT_VARIABLE", "KEY_SOURCES", "Key", "Keys", "ask_agent", "peer_uid", "read_line"]
+__all__ = ["AGENT_VARIABLE", "KEY_SOURCES", "Key", "Keys", "ask_agent", "peer_uid", "read_line", "same_error"]
 
 KEY_SOURCES: Final[Mapping[str, str]] = {
     "auto": "a key file or passphrase that the environment names, else the key agent of the Jupyter server, else the "
@@ -248,7 +248,7 @@ class Keys:
             self._agent_quiet_until = self._clock() + AGENT_REST
             return False, None
         if patient and isinstance(error := answer.get("error"), dict):
-            raise _same_error(error)
+            raise same_error(error)
         if key is not None and key.source not in _FITS.get(key_source, {key.source}):
             return False, None
         return "key" in answer, key
@@ -271,16 +271,17 @@ def _key_id(value: bytes) -> bytes:
     return hashlib.sha256(b"jupyter_nativeauth key id" + value).digest()[:8]
 
 
-def ask_agent(path: str, question: Mapping[str, object]) -> dict[str, Any]:
+def ask_agent(path: str, question: Mapping[str, object], *, limit: float = ANSWER_LIMIT) -> dict[str, Any]:
     """
     Ask the Jupyter server's key agent: one line of JSON out, one line back.
 
     Args:
         path: Its socket, from :data:`AGENT_VARIABLE`.
-        question: ``{"ask": "key", "source": ...}`` or ``{"ask": "profiles"}``.
+        question: ``{"ask": "key", "source": ...}``, ``{"ask": "profiles"}`` or one of the presence gate's.
+        limit: Seconds that the answer may take.
 
     Raises:
-        StoreError: Nobody answers there within 2 s to connect and 6 s to answer (``agent_silent``), or somebody who
+        StoreError: Nobody answers there within 2 s to connect and *limit* to answer (``agent_silent``), or somebody who
             is not this person (``agent_refused``), who then has not been told a word.
     """
     try:
@@ -290,7 +291,7 @@ def ask_agent(path: str, question: Mapping[str, object]) -> dict[str, Any]:
                 raise StoreError("The key agent's socket belongs to another user.", code="agent_refused")
             connection.settimeout(CONNECT_LIMIT)
             connection.sendall(json.dumps(question).encode("ascii") + b"\n")
-            answer = json.loads(read_line(connection, size=ANSWER_SIZE, limit=ANSWER_LIMIT))
+            answer = json.loads(read_line(connection, size=ANSWER_SIZE, limit=limit))
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"The key agent does not answer ({type(error).__name__}).", code="agent_silent") from None
     if not isinstance(answer, dict):
@@ -353,7 +354,7 @@ def _key_of(answer: Mapping[str, Any]) -> Key | None:
     raise StoreError("The key agent answers nonsense.", code="agent_silent")
 
 
-def _same_error(told: Mapping[str, Any]) -> NativeAuthError:
+def same_error(told: Mapping[str, Any]) -> NativeAuthError:
     """The error that the server met, as if it had happened here."""
     name = told.get("kind")
     kind = getattr(errors, name) if isinstance(name, str) and name in errors.__all__ else StoreError

@@ -45,6 +45,7 @@ class Profile:
         authorize: Further parameters of the authorization request.
         redirect_path: ``"profile"`` adds the profile's name to the redirect URI.
         timeout: Seconds to wait for a person.
+        presence: What somebody at this device must confirm: ``"sign-in"``, each one; ``"hourly"``: going on, too.
         source: Where the profile comes from, for messages; two profiles are equal without it.
 
     Attributes:
@@ -81,6 +82,7 @@ class Profile:
     flow: str
     timeout: int
     key_source: str
+    presence: str | None
     ca_bundle: str | None
     options: Mapping[str, str]
     source: str = field(compare=False)
@@ -110,6 +112,7 @@ class Profile:
         flow: str = "auto",
         timeout: int = 300,
         key_source: str = "auto",
+        presence: str | None = None,
         ca_bundle: str | None = None,
         source: str = "code",
         options: Mapping[str, str] = Table(),

@@ -24,7 +24,7 @@ from tests.oidc_provider import OidcProvider
 from tests.person import Person
 from tests.system_browser import SystemBrowser
 
-COMMANDS = ["login", "logout", "status", "profiles", "doctor", "token", "secret", "scan", "demo"]
+COMMANDS = ["login", "logout", "status", "profiles", "doctor", "token", "presence", "secret", "scan", "demo"]
 CLI = [sys.executable, "-m", "jupyter_nativeauth.cli"]
 
 

@@ -115,6 +115,7 @@ EVERYTHING: dict[str, Any] = {
     "flow": "browser",
     "timeout": 3600,
     "key_source": "memory",
+    "presence": "hourly",
     "ca_bundle": "/etc/ssl/acme.pem",
 }
 
@@ -300,6 +301,8 @@ OF_TYPE = [
     ("timeout", 60.5, "timeout must be a whole number of seconds from 1 to 3600, not the number 60.5."),
     ("timeout", None, "timeout must be a whole number of seconds from 1 to 3600, not nothing."),
     ("key_source", "plaintext", None),
+    ("presence", "always", 'presence must be "sign-in" or "hourly", not "always".'),
+    ("presence", True, 'presence must be "sign-in" or "hourly", not true.'),
     ("ca_bundle", "acme.pem", 'ca_bundle must be a whole path, such as "/etc/ssl/acme.pem", not "acme.pem".'),
     ("ca_bundle", "~nobody-of-that-name/x", None),
     ("options", 5, "options must be a table, not the number 5."),
@@ -473,6 +476,7 @@ OTHER: dict[str, Any] = {
     "redirect_path": None,
     "post_logout_redirect_uri": "https://other.example/bye",
     "key_source": "auto",
+    "presence": "sign-in",
     "ca_bundle": "/other.pem",
 }
 
