@@ -119,7 +119,7 @@ def waiting(
     """
     cancel = "Interrupt the kernel to cancel." if in_cell else ""
     if not link:
-        hint = "If your computer asks for a password or a fingerprint, answer it there."
+        hint = "If your keychain or your computer asks you something, answer it there."
         return replace(words, tone="busy", state="Preparing the sign-in", time="", lines=(hint,), small=(cancel,))
     stays = words.state.replace("Signed in", "Until then you stay signed in", 1) + "." if words.tone == "good" else ""
     if user_code:
