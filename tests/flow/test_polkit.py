@@ -98,7 +98,7 @@ def test_root_is_never_asked_so_it_is_refused() -> None:
 
 
 def test_without_a_system_bus(tmp_path: Path) -> None:
-    """A container, mostly."""
+    """A container, mostly: what is missing is said, and nobody is let through."""
     door = Polkit(f"unix:path={tmp_path / 'none'}")
     for work in (door.check, lambda: door.ask(limit=20, cancelled=never)):
         error = refused(work)
