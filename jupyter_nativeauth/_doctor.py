@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 from ._accounts import accounts
 from ._device_attempt import no_device_flow
 from ._discovery import fetch_keys, look_up
+from ._finding import Finding
 from ._host import address
 from ._jwks import ALGORITHMS
+from ._machine import machine, way
 from ._oauth import Ask, authorization_request
 from ._request import other_redirect_uri
 from ._status import status_of
@@ -30,31 +32,19 @@ if TYPE_CHECKING:
     from ._account import Account
     from ._exchange import Clock
     from ._metadata import Provider
+    from ._status import ProfileStatus
 
-__all__ = ["Diagnosis", "Finding", "diagnose", "places"]
+__all__ = ["Diagnosis", "Report", "diagnose", "examine", "places"]
 
+_LASTS = {
+    "keychain": "It lasts until you sign out.",
+    "dpapi": "It lasts until you sign out.",
+    "file": "It lasts as long as that file.",
+    "passphrase": "It lasts as long as you know the passphrase.",
+    "server": "It lasts until the Jupyter server stops.",
+    "process": "It ends with this process.",
+}
 _LEEWAY = 60  # seconds by which an ID token's times may be wrong
-
-
-@dataclass(frozen=True)
-class Finding:
-    """
-    One thing that was looked at.
-
-    Attributes:
-        level: ``ok``, ``note``, ``warning`` or ``error``. Only after an error a sign-in cannot succeed.
-        message: What was found.
-        hint: What to do about it.
-    """
-
-    level: str
-    message: str
-    hint: str = ""
-
-    @classmethod
-    def of(cls, error: NativeAuthError) -> Finding:
-        """What went wrong, in its own words."""
-        return cls("error", str(error.args[0]), error.hint)
 
 
 @dataclass(frozen=True)
@@ -93,9 +83,7 @@ class Diagnosis:
         """The same for people."""
         yield f"{self.profile}: {self.service}, {self.issuer}"
         for finding in self.findings:
-            yield f"  {finding.level:8} {finding.message}"
-            if finding.hint:
-                yield f"  {'':8} {finding.hint}"
+            yield from finding.lines()
         yield "At the service:"
         for line in self.console:
             text, _, place = line.partition("{")
@@ -108,6 +96,66 @@ class Diagnosis:
         """What to register at a place of :attr:`console`; nothing for an unknown one."""
         known = {"redirect_uris": self.redirect_uris, "logout_uris": self.logout_uris}
         return known.get(place, (self.initiate_uri,) if place == "initiate_uri" and self.initiate_uri else ())
+
+
+@dataclass(frozen=True)
+class Report:
+    """
+    All that the doctor says.
+
+    Attributes:
+        machine: What was found on this computer.
+        profiles: What was found of the profiles that were asked for.
+    """
+
+    machine: tuple[Finding, ...]
+    profiles: tuple[Diagnosis, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing stands in the way of a sign-in."""
+        here = all(finding.level != "error" for finding in self.machine)
+        return here and bool(self.profiles) and all(one.healthy for one in self.profiles)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "healthy": self.healthy,
+            "machine": [asdict(finding) for finding in self.machine],
+            "profiles": [one.to_json() for one in self.profiles],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The same for people."""
+        yield "This computer:"
+        for finding in self.machine:
+            yield from finding.lines()
+        for one in self.profiles:
+            yield ""
+            yield from one.lines()
+
+
+def examine(profile: str | None = None, *, clock: Clock = time) -> Report:
+    """
+    Look at this computer, and at a profile: the default one, or all if there is none.
+
+    Raises:
+        ConfigError: There is no profile of that name.
+    """
+    here = list(machine(accounts().folder))
+    try:
+        book = accounts().profiles()
+        chosen = [profile or book.default] if profile or book.default or not book else list(book)
+        if len(book) > len(chosen):
+            here.append(
+                Finding("note", f"There are {len(book)} profiles: {', '.join(book)}.", "Name another to see it.")
+            )
+        found = tuple(diagnose(name or None, clock=clock) for name in chosen)
+    except ConfigError as error:
+        if profile:
+            raise
+        return Report((*here, Finding.of(error)), ())
+    return Report(tuple(here), found)
 
 
 def diagnose(profile: str | Profile | None = None, *, clock: Clock = time) -> Diagnosis:
@@ -308,6 +356,24 @@ def _here(account: Account, clock: Clock) -> Iterator[Finding]:
             account.client_secret().read()
         except NativeAuthError as error:
             yield Finding.of(error)
-    if status.key_label:
-        yield Finding("ok", f"The login is sealed with a key from: {status.key_label}.")
+    yield way(account.profile.flow)
+    yield _key(account, status)
     yield Finding("ok" if status.state == "signed_in" else "note", f"Now: {status.sentence(clock=clock)}.", status.hint)
+
+
+def _key(account: Account, status: ProfileStatus) -> Finding:
+    """Where the key is, or would be, and how long it lasts. Nothing is made, and nobody is asked."""
+    if status.key_label:
+        return Finding("ok", f"The login's key is in: {status.key_label}. {_LASTS.get(status.key_source, '')}".strip())
+    why = accounts().keys.reason  # of the search that has just found none
+    if accounts().keys.explicit(account.profile.key_source) == "passphrase":
+        return Finding("ok", "The first sign-in chooses a passphrase, from which the login's key is made.")
+    if account.profile.key_source == "memory":
+        why = 'The profile says key_source = "memory".'
+    if why:
+        return Finding(
+            "note",
+            f"A login's key would be in memory only. {why}",
+            "It lasts until the Jupyter server stops; outside of Jupyter, until the process ends.",
+        )
+    return Finding("ok", f"The first sign-in will make a key in the OS keychain. {_LASTS['keychain']}")

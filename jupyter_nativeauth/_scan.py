@@ -1,243 +1,225 @@
 """
-Runs in: the command line. ``jupyter nativeauth scan``: are there tokens in notebooks, and where? Never which.
+Runs in: the command line. ``jupyter nativeauth scan``: are there secrets in notebooks, and where?
 
-What a token looks like is data, below. A find holds a place and a kind; the value stays where it is.
+It says where and what kind, and never the value: its output may be read by others, as a log of a pre-commit hook is.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
+import html
 import json
-import math
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Find", "Problem", "kinds_in", "scan"]
+from ._patterns import kinds
 
-LARGEST = 200 * 1024 * 1024
-_PASSED_BY = {".git", "node_modules", "__pycache__", ".venv"}
+__all__ = ["Found", "Unread", "scan", "scan_file"]
 
-
-def _is_jose(value: str) -> bool:
-    """Whether it begins with a JOSE header (RFC 7515, section 4; RFC 7516, section 4)."""
-    head = value.partition(".")[0]
-    try:
-        header = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(header, dict) and "alg" in header
-
-
-def _is_random(value: str) -> bool:
-    """Whether it looks like a secret, and not like a word, a placeholder or an example."""
-    lowered = value.lower()
-    if any(
-        word in lowered for word in ("example", "your", "xxxx", "placeholder", "redacted", "****", "0000", "1234567")
-    ):
-        return False
-    counts = Counter(value)
-    entropy = -sum(count / len(value) * math.log2(count / len(value)) for count in counts.values())
-    return entropy > 3 and any(letter.isdigit() for letter in value) and any(letter.isalpha() for letter in value)
-
-
-class _Kind(NamedTuple):
-    name: str
-    pattern: re.Pattern[str]  # group "value", if there is one, is the secret; else all of it
-    check: Callable[[str], bool] = _is_random
-
-
-def _kind(name: str, pattern: str, check: Callable[[str], bool] = _is_random) -> _Kind:
-    return _Kind(name, re.compile(pattern), check)
-
-
-def _always(value: str) -> bool:  # noqa: ARG001 - a check like the others
-    return True
-
-
-_URL_SAFE = r"[A-Za-z0-9_-]"
-_MEMBERS = (
-    r"access_token|refresh_token|id_token|device_code|client_secret|clientSecret|code_verifier|api_?[kK]ey|api_?[sS]ecret"
-    r"|x-api-key|x-api-secret|secret_?[kK]ey|auth_token|bearer_token|password"
-)
-
-# The first kind that a place fits is the one that is told: the special ones come before those that go by a name.
-_KINDS = (
-    _kind("private key", r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----\s*\\?n?\s*[A-Za-z0-9+/]{16}", _always),
-    # RFC 7519, and the five parts of RFC 7516. Auth0, Scalekit, Wristband and Xaman all hand out such.
-    _kind("JSON Web Token", rf"\beyJ{_URL_SAFE}{{8,}}(?:\.{_URL_SAFE}*){{2,4}}", _is_jose),
-    _kind("Auth0 refresh token", rf"\bv1\.M{_URL_SAFE}{{40,}}"),  # as its documentation shows them
-    _kind("Google access token", rf"\bya29\.{_URL_SAFE}{{20,}}"),
-    _kind("Google refresh token", rf"(?<![\w/])1//0{_URL_SAFE}{{30,}}"),
-    _kind("Google API key", rf"\bAIza{_URL_SAFE}{{35}}\b"),
-    # docs.github.com, "About authentication to GitHub": prefixes of tokens
-    _kind("GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{40,255})"),
-    _kind("GitLab token", rf"\bgl(?:pat|oas|dt|rt|cbt|ptt|ft|soat)-{_URL_SAFE}{{20,}}"),
-    _kind("Hugging Face token", r"\bhf_[A-Za-z0-9]{30,}"),
-    _kind("AWS access key", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b", lambda value: not value.endswith("EXAMPLE")),
-    _kind("Slack token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
-    _kind("Anthropic API key", rf"\bsk-ant-{_URL_SAFE}{{20,}}"),
-    _kind("OpenAI API key", rf"\bsk-(?:proj-|svcacct-|admin-)?{_URL_SAFE}{{32,}}"),
-    _kind("Stripe key", r"\b[rs]k_live_[A-Za-z0-9]{20,}"),
-    _kind("npm token", r"\bnpm_[A-Za-z0-9]{36}\b"),
-    _kind("PyPI token", rf"\bpypi-AgE{_URL_SAFE}{{50,}}"),
-    _kind("Azure client secret", r"(?<![\w~.-])[\w~.-]{3}[78]Q~[\w~.-]{31,34}(?![\w~.-])"),
-    _kind("Okta API token", rf"\bSSWS\s+(?P<value>00{_URL_SAFE}{{40}})\b"),
-    # An authorization response (RFC 6749, section 4.1.2). Its code is over by now; the next one will not be.
-    _kind("authorization code", r"[?&]code=(?P<value>[\w.~%+/-]{10,})&[^\s\"'<>]*\bstate="),
-    _kind("authorization code", r"[?&]state=[^\s\"'<>&]+&(?:[^\s\"'<>]*&)?code=(?P<value>[\w.~%+/-]{10,})"),
-    _kind("token in an address", r"[?&#](?:access_token|id_token|refresh_token)=(?P<value>[\w.~%+/-]{16,})"),
-    _kind("Jupyter token", r"[?&]token=(?P<value>[0-9a-f]{32,64})\b"),
-    _kind("sign-in link", rf"/nativeauth/go/(?P<value>{_URL_SAFE}{{16,64}})"),  # one of ours: it works once
-    _kind("bearer token", r"(?i:\bbearer)\s+(?P<value>[\w.~+/-]{20,}=*)"),  # RFC 6750, section 2.1
-    _kind("value of a secret", rf"\b(?:{_MEMBERS})\\?[\"']?\]?\s*[:=]\s*\\?[\"'](?P<value>[^\s\"'\\]{{16,}})\\?[\"']"),
-)
-
-
-def kinds_in(text: str) -> Iterator[tuple[int, str]]:
-    """
-    What looks like a token in *text*: where it begins, and its kind.
-
-    Example:
-        >>> [kind for _, kind in kinds_in("hf_" + "aB3dE5gH7jK9" * 3)]
-        ['Hugging Face token']
-    """
-    taken: list[tuple[int, int]] = []
-    for kind in _KINDS:
-        for found in kind.pattern.finditer(text):
-            group = "value" if "value" in kind.pattern.groupindex else 0
-            start, end = found.span(group)
-            if any(start < other_end and other_start < end for other_start, other_end in taken):
-                continue
-            if kind.check(found[group]):
-                taken.append((start, end))
-                yield start, kind.name
+LARGEST = 64 * 1024 * 1024  # bytes of a file
+_NOTEBOOK = ".ipynb"
+_SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules"})  # not .ipynb_checkpoints: it holds what was there before
+_VAULT = b"JNAV"  # vault.py
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
-class Find:
+class Found:
     """
-    A place with a token.
+    A secret.
 
     Attributes:
         path: The file.
-        place: Where in it: ``cell 3, output``, ``metadata`` or ``line 12``.
-        kind: What it looks like.
+        cell: The number of the cell, from 1; ``None`` outside of cells.
+        part: ``source``, ``output``, ``metadata``, ``attachment`` or ``text``.
+        line: The line of the source or of the text, from 1; ``None`` elsewhere.
+        kind: What it is.
     """
 
     path: str
-    place: str
+    cell: int | None
+    part: str
+    line: int | None
     kind: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.place}: {self.kind}"
+        place = self.part if self.cell is None else f"cell {self.cell}, {self.part}"
+        if self.line is not None:
+            place = f"line {self.line}" if self.part == "text" else f"{place} line {self.line}"
+        return f"{_shown(self.path)}: {place}: {self.kind}"
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         return asdict(self)
 
 
-class Problem(NamedTuple):
-    """A file that could not be looked at, and why."""
+@dataclass(frozen=True)
+class Unread:
+    """A file that could not be looked at, or not as a notebook."""
 
     path: str
-    why: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{_shown(self.path)}: {self.message}"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
 
 
-def scan(paths: Iterable[Path], *, everything: bool = False) -> Iterator[Find | Problem]:
+class _Piece(NamedTuple):
+    """A text of a notebook, and where it stands."""
+
+    cell: int | None
+    part: str
+    text: str
+
+
+def scan(paths: Iterable[str], *, everything: bool = False) -> Iterator[Found | Unread]:
     """
-    Look for tokens.
+    Look into files, and into folders all the way down.
 
     Args:
-        paths: Files, each looked at; and folders, in which notebooks are, however deep, checkpoints too.
-        everything: In folders, look at all text files.
-
-    Returns:
-        Each place once, in the order of the files.
+        paths: A file is looked at whatever it is; in a folder notebooks are.
+        everything: In folders, other text files too.
     """
     for path in paths:
-        if not path.is_dir():
-            yield from _in_file(path)
-            continue
-        for folder, folders, files in os.walk(path):
-            folders[:] = sorted(one for one in folders if one not in _PASSED_BY)
-            for name in sorted(files):
-                if name.endswith(".ipynb"):
-                    yield from _in_file(Path(folder, name))
-                elif everything:
-                    yield from _in_file(Path(folder, name), only_text=True)
+        if os.path.isdir(path):  # noqa: PTH112 - a path is shown as it was given
+            yield from _in_folder(path, everything=everything)
+        else:
+            yield from scan_file(path)
 
 
-def _in_file(path: Path, *, only_text: bool = False) -> Iterator[Find | Problem]:
+def _in_folder(path: str, *, everything: bool) -> Iterator[Found | Unread]:
+    problems: list[OSError] = []
+    for folder, below, names in os.walk(path, onerror=problems.append):
+        below[:] = sorted(name for name in below if not _is_skipped(Path(folder, name)))
+        for name in sorted(names):
+            one = Path(folder, name)
+            if (everything or one.suffix == _NOTEBOOK) and one.is_file() and not one.is_symlink():
+                yield from scan_file(str(one))
+    yield from (_unread(error, path) for error in problems)
+
+
+def scan_file(path: str) -> Iterator[Found | Unread]:
+    """What is in one file."""
     try:
-        if path.stat().st_size > LARGEST:
-            yield Problem(str(path), f"it is larger than {LARGEST // 2**20} MiB")
-            return
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        if not only_text:
-            yield Problem(str(path), "it is not text in UTF-8")
-        return
+        with Path(path).open("rb") as file:
+            content = file.read(LARGEST + 1)
     except OSError as error:
-        yield Problem(str(path), str(error.strerror))
+        yield _unread(error, path)
         return
-    pieces = _lines(text)
-    if path.suffix == ".ipynb":
-        try:
-            pieces = _parts(json.loads(text))
-        except (ValueError, RecursionError):
-            yield Problem(str(path), "it is not a notebook; it was looked at as text")
-    found = ((place, kind) for place, piece in pieces for _, kind in kinds_in(piece))
-    for place, kind in dict.fromkeys(found):
-        yield Find(str(path), place, kind)
+    if len(content) > LARGEST:
+        yield Unread(path, f"not looked at: it is larger than {LARGEST >> 20} MB")
+        return
+    if content.startswith(_VAULT):
+        yield Found(path, None, "text", None, "sealed login of jupyter_nativeauth")
+        return
+    text = content.decode("utf-8-sig", "replace")
+    if not path.endswith(_NOTEBOOK):
+        if b"\0" not in content[:8192]:
+            yield from _texts(path, text)
+        return
+    try:
+        pieces = list(_pieces(json.loads(text)))
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        yield Unread(path, "it is no notebook, or a damaged one; looked at as a text")
+        yield from _texts(path, text)
+        return
+    yield from dict.fromkeys(one for piece in pieces for one in _in_piece(path, piece))
 
 
-def _lines(text: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(text.splitlines(), 1):
-        yield f"line {number}", line
+def _texts(path: str, text: str) -> Iterator[Found]:
+    yield from dict.fromkeys(
+        Found(path, None, "text", text.count("\n", 0, start) + 1, kind) for start, kind in kinds(text, marks=True)
+    )
 
 
-def _parts(notebook: Any) -> Iterator[tuple[str, str]]:
-    """The texts of a notebook, and where each stands (nbformat 3 and 4)."""
-    book = notebook if isinstance(notebook, dict) else {"metadata": notebook}
-    sheets = book.get("worksheets")
-    cells = [
-        cell
-        for one in (book, *(sheets if isinstance(sheets, list) else ()))
-        if isinstance(one, dict) and isinstance(one.get("cells"), list)
-        for cell in one["cells"]
-    ]
+def _in_piece(path: str, piece: _Piece) -> Iterator[Found]:
+    in_source = piece.part == "source"
+    for start, kind in kinds(piece.text, marks=in_source):
+        line = piece.text.count("\n", 0, start) + 1 if in_source else None
+        yield Found(path, piece.cell, piece.part, line, kind)
+
+
+def _pieces(book: Any) -> Iterator[_Piece]:
+    """
+    All texts of a notebook (nbformat 4, and 3 with its worksheets).
+
+    Raises:
+        AttributeError, TypeError, ValueError: It is none.
+    """
+    sheets = book.get("worksheets") or []
+    cells = [*book.get("cells", []), *(cell for sheet in sheets for cell in sheet.get("cells", []))]
+    if "cells" not in book and not sheets:
+        raise ValueError("no cells")
     for number, cell in enumerate(cells, 1):
-        members = cell if isinstance(cell, dict) else {"source": cell}
-        for name, value in members.items():
-            part = {"outputs": "output", "attachments": "attachment", "input": "source"}.get(name, name)
-            part = part if part in ("output", "attachment", "source") else "metadata"
-            for text in _texts({name: value}):
-                yield f"cell {number}, {part}", text
-    for text in _texts({name: value for name, value in book.items() if name not in ("cells", "worksheets")}):
-        yield "metadata", text
+        for key, value in cell.items():
+            if key in ("source", "input"):
+                yield _Piece(number, "source", _joined(value))
+            elif key == "outputs":
+                for output in value:
+                    yield from (_Piece(number, "output", text) for text in _values(output))
+            elif key == "attachments":
+                yield from (_Piece(number, "attachment", text) for text in _values(value))
+            else:
+                yield from (_Piece(number, "metadata", text) for text in _values({key: value}))
+    rest = {key: value for key, value in book.items() if key not in ("cells", "worksheets")}
+    yield from (_Piece(None, "metadata", text) for text in _values(rest))
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Each text in *value*; a list of lines is one text, and a name stands with its value."""
+def _values(value: Any) -> Iterator[str]:
+    """The texts in an output, an attachment or metadata: all of it with its names, and each one without escapes."""
+    yield json.dumps(value, ensure_ascii=False)
+    for text in _strings(value):
+        shown = _COLOUR.sub("", text)
+        yield shown
+        if "&" in shown:
+            yield html.unescape(shown)
+        if decoded := _decoded(shown):
+            yield decoded
+
+
+def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, list):
-        if value and all(isinstance(one, str) for one in value):
-            yield "".join(value)
-        else:
-            for one in value:
-                yield from _texts(one)
-    elif isinstance(value, dict):
-        for name, one in value.items():
-            if str(name).startswith(("image/", "audio/", "video/")) and "svg" not in str(name):
-                continue  # pixels
-            if isinstance(one, str) and len(str(name)) < 100:
-                yield f'"{name}": "{one}"'
-            else:
-                yield str(name)
-                yield from _texts(one)
+    elif isinstance(value, list) and all(isinstance(one, str) for one in value):
+        yield _joined(value)
+    elif isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _strings(one)
+
+
+def _decoded(text: str) -> str:
+    """The text in an attachment or an output that is base64, such as a file that somebody dropped on a cell."""
+    packed = "".join(text.split())
+    try:
+        return base64.b64decode(packed, validate=True).decode() if len(packed) >= 16 else ""
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _joined(value: Any) -> str:
+    """nbformat stores a text as one string, or as a list of its lines."""
+    if isinstance(value, list):
+        return "\n".join(str(line).removesuffix("\n") for line in value)
+    return str(value)
+
+
+def _is_skipped(folder: Path) -> bool:
+    return folder.name in _SKIPPED or (folder / "pyvenv.cfg").exists()  # a virtual environment is others' work
+
+
+def _unread(error: OSError, path: str) -> Unread:
+    return Unread(str(error.filename or path), f"cannot be read: {error.strerror}")
+
+
+def _shown(path: str) -> str:
+    """A file's name obeys nobody: a terminal would obey escape sequences in it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -114,13 +113,13 @@ def logout(profile: str | None, *, browser: bool) -> None:
 @click.pass_context
 def doctor(context: click.Context, profile: str | None, *, as_json: bool) -> None:
     """
-    Check a profile, and say what to set at the service.
+    Check this computer, a profile and its service.
 
-    It changes nothing. Exit status 1: as things are, a sign-in cannot succeed.
+    It changes nothing. Exit status: 0 if a sign-in can succeed, 1 if as things are it cannot, 2 for a wrong call.
     """
-    from ._doctor import diagnose
+    from ._doctor import examine
 
-    found = diagnose(profile)
+    found = examine(profile)
     click.echo(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))
     context.exit(0 if found.healthy else 1)
 
@@ -214,6 +213,40 @@ def presence(profile: str | None, *, policy: bool) -> None:
     click.echo("It was confirmed that it is you.")
 
 
+@main.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--all", "everything", is_flag=True, help="In folders, look at other text files too.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def scan(context: click.Context, paths: tuple[str, ...], *, everything: bool, as_json: bool) -> None:
+    """
+    Find tokens in notebooks, before somebody else does.
+
+    It says in which file, cell and part, and what kind; never the value. Of folders it looks at all notebooks.
+
+    Exit status: 0 if there is nothing, 1 if there is something, 2 for a wrong call or if a file could not be read.
+    """
+    from ._scan import Found, Unread
+    from ._scan import scan as look
+
+    found: list[Found] = []
+    unread: list[Unread] = []
+    for one in look(paths, everything=everything):
+        if isinstance(one, Unread):
+            unread.append(one)
+            click.echo(f"Error: {one}", err=True)
+        else:
+            found.append(one)
+            if not as_json:
+                click.echo(str(one))
+    if as_json:
+        told = {"found": [one.to_json() for one in found], "unread": [one.to_json() for one in unread]}
+        click.echo(json.dumps(told, indent=2))
+    elif found:
+        click.echo("Revoke each of them at its service first; then remove it, and clear the cell's output.", err=True)
+    context.exit(2 if unread else 1 if found else 0)
+
+
 @main.group()
 def secret() -> None:
     """
@@ -267,39 +300,6 @@ def remove_secret(profile: str | None) -> None:
     there = account.client_secret().remove()
     name = account.profile.name
     click.echo(f"The client secret of {name} is forgotten." if there else f"There is no client secret of {name} here.")
-
-
-@main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--all", "everything", is_flag=True, help="In folders, look at all text files, not only at notebooks.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@click.pass_context
-def scan(context: click.Context, paths: tuple[Path, ...], *, everything: bool, as_json: bool) -> None:
-    """
-    Look for tokens in notebooks. It says where one is and of which kind, and never shows it.
-
-    PATHS are notebooks, other text files, or folders with notebooks. Exit status 1: there are some. 2: there are none,
-    as far as one can tell, but something could not be read.
-    """
-    from ._scan import Find
-    from ._scan import scan as look
-
-    found, problems = [], []
-    for one in look(paths, everything=everything):
-        if isinstance(one, Find):
-            found.append(one)
-            if not as_json:
-                click.echo(str(one))
-        else:
-            problems.append(one)
-            click.echo(f"{one.path}: {one.why}.", err=True)
-    if as_json:
-        click.echo(json.dumps([one.to_json() for one in found], indent=2))
-    elif found:
-        click.echo(
-            "Revoke each at its service first: whoever has a copy has it too. Then remove it from here.", err=True
-        )
-    context.exit(1 if found else 2 if problems else 0)
 
 
 @main.command()

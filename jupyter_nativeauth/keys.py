@@ -185,12 +185,20 @@ class Keys:
         """
         return self.find(key_source, create=key_source == "memory")
 
+    def explicit(self, key_source: str) -> str:
+        """The source that the profile names, else one that the environment names."""
+        if key_source != "auto":
+            return key_source
+        if named_key_file(self._environ):
+            return "file"
+        return "passphrase" if self._passphrase.named else "auto"
+
     def forget(self) -> None:
         """Look again next time, except for the key in memory: after somebody deleted the keychain's item, say."""
         self._found.clear()
 
     def _search(self, key_source: str, *, interactive: bool, create: bool) -> Key | None:
-        key_source = self._explicit(key_source)
+        key_source = self.explicit(key_source)
         if key_source == "file" and (path := named_key_file(self._environ)):
             return Key(key_in_file(path), "file", f"file {path}")
         answered, key = self._ask(key_source, patient=not (interactive or create))
@@ -222,14 +230,6 @@ class Keys:
                 return Key(value, "dpapi", "Windows data protection (DPAPI)")
         asked = self._ask("memory", patient=False)[1] if create and key_source == "auto" else None
         return asked or self._memory(create=create)
-
-    def _explicit(self, key_source: str) -> str:
-        """The source that the profile names, else one that the environment names."""
-        if key_source != "auto":
-            return key_source
-        if named_key_file(self._environ):
-            return "file"
-        return "passphrase" if self._passphrase.named else "auto"
 
     def _memory(self, *, create: bool) -> Key | None:
         if create:

@@ -24,7 +24,7 @@ from ._lock import FileLock, MemoryLock
 from ._tokens import Login, Members
 from .errors import StoreError, VaultDamaged, VaultTooNew
 
-__all__ = ["Contents", "FileVault", "Header", "MemoryVault", "Vault", "sealed_with_other_keys"]
+__all__ = ["Contents", "FileVault", "Header", "MemoryVault", "Vault", "header_of", "sealed_with_other_keys"]
 
 _HEAD = struct.Struct(">4sBB16sQ16s8s")
 _GENERATION = struct.Struct(">Q")
@@ -290,12 +290,17 @@ def sealed_with_other_keys(folder: Path, profile: str, key: SealingKey | None) -
     found = []
     for path in sorted(folder.glob(f"{profile}.*.vault")):
         try:
-            header = _read_head(path.read_bytes()[: _HEAD.size])
+            header = header_of(path)
         except (OSError, VaultTooNew):
             continue
         if header is not None and (key is None or header.key_id != key.id):
             found.append(header)
     return found
+
+
+def header_of(path: Path) -> Header | None:
+    """The header of a vault's file, or ``None`` if it is none. Raises :exc:`VaultTooNew`."""
+    return _read_head(path.read_bytes()[: _HEAD.size])
 
 
 def _read_head(head: bytes) -> Header | None:

@@ -24,7 +24,7 @@ from tests.oidc_provider import OidcProvider
 from tests.person import Person
 from tests.system_browser import SystemBrowser
 
-COMMANDS = ["login", "logout", "status", "profiles", "doctor", "token", "presence", "secret", "scan", "demo"]
+COMMANDS = ["login", "logout", "status", "profiles", "doctor", "scan", "token", "presence", "secret", "demo"]
 CLI = [sys.executable, "-m", "jupyter_nativeauth.cli"]
 
 
@@ -102,7 +102,7 @@ def test_a_wrong_call(home: Home, arguments: list[str]) -> None:
     assert "--help' for help." in done.stderr
 
 
-@pytest.mark.parametrize("command", ["login", "logout", "status", "profiles", "doctor", "token"])
+@pytest.mark.parametrize("command", ["login", "logout", "status", "profiles", "token"])
 def test_without_any_configuration(home: Home, command: str) -> None:
     """The first thing that a newcomer sees: which file is missing, and what to write into it."""
     first, *rest = refused(command)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from jupyter_nativeauth._doctor import Diagnosis, _abilities, _of_the_profile, diagnose, places, redirect_uris
+from jupyter_nativeauth._doctor import Diagnosis, _abilities, _of_the_profile, diagnose, examine, places, redirect_uris
 from jupyter_nativeauth.cli import main
 from jupyter_nativeauth.profiles import Profile
 from jupyter_nativeauth.testing import Clock
@@ -29,9 +29,9 @@ from tests.samples import PROVIDER, profile
 PersonAt = Callable[..., Person]
 
 
-def doctor(*arguments: str) -> Result:
+def doctor(*arguments: str, check: bool = True) -> Result:
     done = CliRunner().invoke(main, ["doctor", *arguments])
-    assert (done.stderr, "Traceback" in done.stdout) == ("", False)
+    assert not check or (done.stderr, "Traceback" in done.stdout) == ("", False)
     return done
 
 
@@ -46,8 +46,10 @@ def test_nothing_is_wrong(auth0: Auth0, person_at: PersonAt) -> None:
     done = doctor()
     assert done.exit_code == 0, done.stdout
     lines = done.stdout.splitlines()
-    assert lines[0] == f"acme: Auth0, {auth0.issuer}"
-    assert {line.split()[0] for line in lines[1 : lines.index("At the service:")]} == {"ok", "note"}
+    assert lines[0] == "This computer:"
+    first = lines.index(f"acme: Auth0, {auth0.issuer}")
+    found = [line for line in lines[first + 1 : lines.index("At the service:")] if line[2] != " "]
+    assert {line.split()[0] for line in found} == {"ok", "note"}
     callbacks = lines.index("  - Settings > Allowed Callback URLs, to the letter:")
     here = f"      http://127.0.0.1:{auth0.redirect_port}/nativeauth"
     assert lines[callbacks + 1] == f"{here}/callback"
@@ -71,7 +73,15 @@ def test_every_service(name: str, request: pytest.FixtureRequest, person_at: Per
 def test_for_programs(scalekit: Scalekit, person_at: PersonAt) -> None:
     """The same as JSON; the addresses stand there as such."""
     person_at(scalekit)
-    told = json.loads(doctor("acme", "--json").stdout)
+    whole = json.loads(doctor("acme", "--json").stdout)
+    assert sorted(whole) == ["healthy", "machine", "profiles"]
+    assert whole["healthy"]
+    assert {tuple(sorted(one)) for one in whole["machine"]} == {("hint", "level", "message")}
+    (told,) = whole["profiles"]
+    assert sorted(told) == [
+        "any_port", "console", "findings", "healthy", "initiate_uri", "issuer", "logout_uris", "profile",
+        "redirect_uris", "service",
+    ]  # fmt: skip
     assert (told["healthy"], told["service"], told["any_port"]) == (True, "Scalekit", False)
     assert told["redirect_uris"] == [f"http://127.0.0.1:{scalekit.redirect_port}/nativeauth/callback"]
     assert {one["level"] for one in told["findings"]} <= {"ok", "note"}
@@ -159,6 +169,33 @@ def test_two_services_at_one_redirect_uri(auth0: Auth0, scalekit: Scalekit, pers
     found = diagnose("acme")
     assert not any("another service" in line for line in levels(found, "note"))
     assert found.redirect_uris == (f"http://127.0.0.1:{auth0.redirect_port}/nativeauth/callback/acme",)
+
+
+def test_without_a_profile(home: Home) -> None:
+    """What there is to say of this computer is said also before the first profile; then how to write one."""
+    done = doctor()
+    assert done.exit_code == 1
+    assert "This computer:" in done.stdout
+    assert "There is no profile yet." in done.stdout
+    assert not home.data.joinpath("nativeauth").exists()
+
+
+def test_several_profiles(auth0: Auth0, scalekit: Scalekit, person_at: PersonAt) -> None:
+    """Without a default all of them are looked at; a name chooses one, and the others are mentioned."""
+    person = person_at(auth0)
+    person.write(acme=auth0.profile(), other=scalekit.profile())
+    whole = examine("other")
+    assert [one.profile for one in whole.profiles] == ["other"]
+    assert any("2 profiles: acme, other" in one.message for one in whole.machine)
+    assert doctor("nobody-has-this", check=False).exit_code == 1
+
+
+def test_the_way_and_the_key(auth0: Auth0, person_at: PersonAt) -> None:
+    """It says how a sign-in would reach a browser and where its key would be; it makes neither."""
+    person_at(auth0)
+    said = [f"{one.message} {one.hint}" for one in diagnose("acme").findings]
+    assert any("No browser can be opened from here (there is no display)" in line for line in said)
+    assert any("key would be in memory only" in line and "until the Jupyter server stops" in line for line in said)
 
 
 # ---- the addresses -------------------------------------------------------------------------------------------------
