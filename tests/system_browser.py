@@ -7,6 +7,8 @@ who signed in with it is still signed in at the provider when a later program op
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import sys
@@ -120,4 +122,6 @@ class _Remembering(HttpBrowser):
 def main(folder: str, url: str) -> None:
     """Open *url*, as the program."""
     habits = json.loads((Path(folder) / "habits.json").read_text())
-    _Remembering(Path(folder), **habits).open(url)
+    # A server that has ended meanwhile is an error page, and nothing that a browser writes into a terminal.
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        _Remembering(Path(folder), **habits).open(url)
