@@ -74,7 +74,10 @@ def test_the_panel_lives_while_the_cell_waits(lab: Lab, oidc: OidcProvider) -> N
         run = kernel.start(LOGIN)
         panel = FrontEnd(kernel).panel(run)
         first = panel.wait_for("Waiting for you to sign in", "Interrupt the kernel to cancel")
-        assert panel.links == {"Sign in to acme": "/nativeauth/login?profile=acme"}
+        assert panel.links == {
+            "Sign in to acme": "/nativeauth/login?profile=acme",
+            "The page does not open?": "/nativeauth/paste?profile=acme",
+        }
         assert "or open this page of your Jupyter" in first
         assert "Sign in to acme: /nativeauth/login?profile=acme" in panel.first_text
         assert "[" not in first, "a button would not work while a cell runs"
