@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import time
-import webbrowser
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -20,6 +19,7 @@ from urllib.parse import urlencode
 
 from ._progress import read_progress
 from ._tokens import Identity, Secret
+from ._way import open_browser
 from .errors import LoginFailed, NativeAuthError
 from .providers import PRESETS
 
@@ -37,10 +37,8 @@ __all__ = [
     "ListenerAttempt",
     "Listening",
     "OwnAttempt",
-    "can_open_browser",
     "front_end",
     "login_link",
-    "open_browser",
     "paste_link",
 ]
 
@@ -80,21 +78,6 @@ def front_end() -> str:
         return ""
     # nbclient, papermill and nbconvert say with each cell that nobody can answer a question.
     return "notebook" if getattr(kernel, "_allow_stdin", False) else "headless"
-
-
-def can_open_browser(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether a browser opened by this process would appear before the person who waits."""
-    if environ.get("BROWSER"):
-        return True
-    if environ.get("SSH_CONNECTION") or environ.get("JUPYTERHUB_SERVICE_PREFIX"):
-        return False
-    return sys.platform in ("win32", "darwin") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
-
-
-def open_browser(url: str) -> None:
-    """Open the system browser (RFC 8252, section 6), without waiting for it: a text browser would block."""
-    if can_open_browser():
-        threading.Thread(target=webbrowser.open, args=(url,), name="nativeauth-browser", daemon=True).start()
 
 
 class OwnAttempt(ABC):

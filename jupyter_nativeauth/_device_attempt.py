@@ -26,6 +26,7 @@ from ._exchange import members_in
 from ._grant import Granted, read_granted
 from ._request import new_device_request
 from ._tokens import Identity, Secret
+from ._way import place
 from .errors import ConfigError, LoginFailed, ProviderError, ProviderUnavailable
 from .providers import PRESETS
 
@@ -68,7 +69,7 @@ class DeviceAttempt(OwnAttempt):
         self._other: Attempt | None = None
         self._pause = pause or self._cancelled.wait
         if otherwise is not None:
-            self.why = "no browser opens here, and no page of Jupyter can take the answer"
+            self.why = f"no browser opens here: {place().why}"
         self._start()
 
     def _sign_in(self) -> Identity:

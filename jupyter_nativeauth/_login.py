@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ._accounts import accounts
-from ._attempt import Attempt, HostedAttempt, ListenerAttempt, can_open_browser, front_end
+from ._attempt import Attempt, HostedAttempt, ListenerAttempt, front_end
 from ._device_attempt import DeviceAttempt
 from ._markup import plain
 from ._oauth import Ask
@@ -23,6 +23,7 @@ from ._paste_attempt import PasteAttempt
 from ._prompt import Prompt, open_prompt
 from ._settings import FLOWS
 from ._tokens import Identity
+from ._way import can_open_browser
 from ._words import DEVICE_CARE
 from .errors import ConfigError, KeySourceUnavailable, LoginFailed, LoginRequired, NativeAuthError, ProviderError
 from .profiles import Profile
@@ -177,7 +178,7 @@ def start(
 
 
 def _on_its_way(account: Account, ask: Ask, wait: float, flow: str) -> Attempt:
-    """Begin it the best way that there is: the Jupyter server, a listener here, and at last another device."""
+    """Begin it the best way that there is: the Jupyter server, a browser here, and at last one somewhere else."""
     if flow == "device":
         return DeviceAttempt(account, ask, wait)
     if flow == "paste":
@@ -185,8 +186,8 @@ def _on_its_way(account: Account, ask: Ask, wait: float, flow: str) -> Attempt:
     if is_hosted(account):
         return HostedAttempt(account, ask, wait)
     if flow == "auto" and not can_open_browser():
-        # The browser is on another machine, and could not reach a listener here without help.
-        return DeviceAttempt(account, ask, wait, otherwise=ListenerAttempt)
+        # The browser is on another machine, and may not reach a listener here.
+        return DeviceAttempt(account, ask, wait, otherwise=PasteAttempt)
     return ListenerAttempt(account, ask, wait)
 
 

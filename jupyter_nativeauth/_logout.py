@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from ._accounts import accounts
-from ._attempt import can_open_browser, open_browser
+from ._way import can_open_browser, open_browser
 from .errors import ConfigError, LoginFailed
 from .profiles import Profile
 

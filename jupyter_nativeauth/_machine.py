@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from jupyter_core.paths import jupyter_config_path, jupyter_path
 from packaging.requirements import Requirement
 
-from ._attempt import can_open_browser
 from ._finding import Finding
+from ._way import Evidence, place
 from .errors import VaultTooNew
 from .vault import header_of
 
@@ -69,20 +69,21 @@ def way(flow: str, environ: Mapping[str, str] = os.environ) -> Finding:
     """Which way a sign-in takes that begins here, in a terminal, and why."""
     if flow == "device":
         return Finding("ok", 'A sign-in shows a code for any browser: the profile says flow = "device".')
-    if can_open_browser(environ):
-        return Finding("ok", "A sign-in from here opens your browser, and hears the answer on 127.0.0.1.")
-    why = next((f"{name} is set" for name in ("SSH_CONNECTION", "JUPYTERHUB_SERVICE_PREFIX") if environ.get(name)), "")
-    why = why or "there is no display"
+    if flow == "paste":
+        return Finding("ok", 'A sign-in shows an address, and takes one back: the profile says flow = "paste".')
+    here = place(Evidence(environ))
+    if here.browser:
+        return Finding("ok", f"A sign-in from here opens your browser, and hears the answer on 127.0.0.1: {here.why}.")
     if flow == "browser":
         return Finding(
             "warning",
-            f'No browser can be opened from here ({why}), and the profile says flow = "browser".',
+            f'No browser opens here ({here.why}), and the profile says flow = "browser".',
             "A sign-in shows an address; open it on this machine, or sign in from a notebook.",
         )
     return Finding(
         "note",
-        f"No browser can be opened from here ({why}): a sign-in shows a code for any browser, where the service has "
-        "that, and else an address to open on this machine.",
+        f"No browser opens here ({here.why}): a sign-in shows a code for any browser, where the service has that, and "
+        "else an address to open in any browser; the address that it ends on is then pasted back.",
         "From a notebook it goes through the Jupyter server, wherever your browser is.",
     )
 

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import HTML, Button, HBox, Layout, VBox
 
 from ._accounts import accounts
-from ._attempt import Attempt, can_open_browser, login_link, paste_link
+from ._attempt import Attempt, login_link, paste_link
 from ._login import is_hosted, start
 from ._logout import logout
 from ._markup import BORDER, MAIN_BUTTON, Link, Words, button
 from ._oauth import Ask
 from ._status import ProfileStatus, status_of
 from ._tokens import Identity
+from ._way import can_open_browser
 from ._words import Note, describe, ended, note_of_error, note_of_report, waiting
 from .errors import LoginFailed, NativeAuthError
 from .profiles import Profile

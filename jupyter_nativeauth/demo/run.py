@@ -18,9 +18,9 @@ from typing import Any
 
 import click
 
-from .._attempt import can_open_browser
-from .._attempt import open_browser as open_in_browser
 from .._keychain import Keychain
+from .._way import can_open_browser
+from .._way import open_browser as open_in_browser
 from ..errors import NativeAuthError
 from .lab import demo
 

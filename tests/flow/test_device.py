@@ -348,8 +348,9 @@ def test_the_last_way_in_a_terminal(auth0: Auth0, person_at: PersonAt) -> None:
     )
     shown = text.replace("\r\n", "\n")
     assert shown.startswith(
-        "Sign in to acme, in any browser on any device (no browser opens here, and no page of Jupyter can take the "
-        f"answer).\nOpen this address, and enter the code:\n\n  {auth0.origin}/activate\n\n  BCDF-GHJK\n\n"
+        "Sign in to acme, in any browser on any device (no browser opens here: you are here over SSH (SSH_CONNECTION), "
+        "and your browser is on another machine).\n"
+        f"Open this address, and enter the code:\n\n  {auth0.origin}/activate\n\n  BCDF-GHJK\n\n"
         "Or scan this:\n"
     )
     assert "\x1b[40;97m" in shown

@@ -34,8 +34,9 @@ def test_the_file_system(folder: str, kind: str, remote: bool) -> None:
     ("flow", "environ", "level", "words"),
     [
         ("auto", {"DISPLAY": ":0"}, "ok", "opens your browser"),
-        ("auto", {"DISPLAY": ":0", "SSH_CONNECTION": "x"}, "note", "SSH_CONNECTION is set"),
-        ("browser", {"JUPYTERHUB_SERVICE_PREFIX": "/user/ada/"}, "warning", "JUPYTERHUB_SERVICE_PREFIX is set"),
+        ("auto", {"DISPLAY": ":0", "SSH_CONNECTION": "x"}, "note", "over SSH"),
+        ("browser", {"JUPYTERHUB_SERVICE_PREFIX": "/user/ada/"}, "warning", "this is a JupyterHub"),
+        ("paste", {"DISPLAY": ":0"}, "ok", "takes one back"),
         ("device", {"DISPLAY": ":0"}, "ok", "code for any browser"),
     ],
 )
