@@ -7,16 +7,20 @@ an interrupt, a cancelled task or a time-out ends the wait at once.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlencode
 
+from ._files import private_folder
+from ._lock import FileLock
+from ._oauth import Ask
 from ._progress import read_progress
 from ._tokens import Identity, Secret
 from ._way import open_browser
@@ -27,7 +31,6 @@ if TYPE_CHECKING:
     from ._account import Account
     from ._exchange import Clock
     from ._host import Host
-    from ._oauth import Ask
     from ._pending import Pending
     from .profiles import Profile
 
@@ -37,10 +40,14 @@ __all__ = [
     "ListenerAttempt",
     "Listening",
     "OwnAttempt",
+    "cancelled",
     "front_end",
     "login_link",
     "paste_link",
 ]
+
+
+PREPARING = "Preparing the sign-in"
 
 
 class Attempt(Protocol):
@@ -49,6 +56,7 @@ class Attempt(Protocol):
     account: Account
     link: str  # where the person goes on; empty until it is known
     user_code: str  # what they enter there, on whichever device; empty where there is nothing to enter
+    busy: str  # what it does while there is no link yet
     scan: str  # the same place with the code in it, to be scanned; empty where there is none
     why: str  # why it goes this way, in words
     takes_paste: bool  # whether the address that the browser ends on can be handed over here
@@ -92,8 +100,10 @@ class OwnAttempt(ABC):
     """
 
     why = ""
+    busy = PREPARING
     user_code = scan = ""
     takes_paste = False
+    waits_its_turn = True  # it opens a tab, or shows a code: one is enough for all who ask at once
 
     def __init__(self, account: Account, ask: Ask, timeout: float, clock: Clock = time) -> None:
         self.account = account
@@ -134,6 +144,31 @@ class OwnAttempt(ABC):
         finally:
             self._over.set()
 
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[Identity | None]:
+        """
+        Be the only process of this person that signs in with this profile. Others that ask at once wait for it, instead
+        of each opening a tab; if it ends without a login, or is killed, the next one has its turn.
+
+        Yields:
+            Who has signed in meanwhile; ``None`` if that is still to do, here.
+        """
+        account, before = self.account, self.account.login_id()
+        if not self.waits_its_turn or self._ask != Ask():  # another sign-in does not give what is asked for beyond that
+            yield None
+            return
+
+        def leave() -> bool:
+            self.busy = "Another program of yours is signing in: waiting for it"
+            return self._cancelled.wait(0.2) or account.login_id() not in ("", before)
+
+        lock = FileLock(private_folder(account.folder) / f"{account.profile.name}.login.lock")
+        with lock.hold(limit=max(1.0, self.until - self._clock.monotonic()), leave=leave) as mine:
+            self.busy = PREPARING
+            if self._cancelled.is_set():
+                raise cancelled()
+            yield None if mine and account.login_id() in ("", before) else account.identity()
+
     @abstractmethod
     def _sign_in(self) -> Identity:
         """Do all of it, in the thread."""
@@ -163,6 +198,10 @@ class ListenerAttempt(OwnAttempt):
         self._start()
 
     def _sign_in(self) -> Identity:
+        with self._turn() as identity:
+            return identity or self._listen()
+
+    def _listen(self) -> Identity:
         from ._host import Host
 
         wait = max(1.0, self.until - time.monotonic())
@@ -174,7 +213,7 @@ class ListenerAttempt(OwnAttempt):
             while not pending.outcome.done():
                 if self._cancelled.wait(0.1):
                     # Also while its code is being redeemed: the login is then not stored.
-                    host.pending.close(pending, LoginFailed("The sign-in was cancelled.", code="cancelled"))
+                    host.pending.close(pending, cancelled())
             try:
                 self._result = pending.outcome.result()
             except NativeAuthError as error:
@@ -219,6 +258,7 @@ class HostedAttempt:
     """
 
     why = "the Jupyter server waits for the answer"
+    busy = PREPARING
     user_code = scan = ""
     takes_paste = False  # a page of the server does: what a notebook sends may be read, and saved
 
@@ -297,6 +337,11 @@ def login_link(profile: str, ask: Ask, environ: Mapping[str, str] = os.environ, 
 def paste_link(profile: str, environ: Mapping[str, str] = os.environ) -> str:
     """The server's page that takes the address on which a browser has ended; only a path, as :func:`login_link`."""
     return f"{environ.get('JUPYTER_NATIVEAUTH_BASE_URL', '/')}nativeauth/paste?{urlencode({'profile': profile})}"
+
+
+def cancelled() -> LoginFailed:
+    """Nobody waits for it any more."""
+    return LoginFailed("The sign-in was cancelled.", code="cancelled")
 
 
 def _unasked() -> LoginFailed:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ._attempt import Attempt, OwnAttempt
+from ._attempt import Attempt, OwnAttempt, cancelled
 from ._device import (
     PENDING,
     DeviceCode,
@@ -82,6 +82,11 @@ class DeviceAttempt(OwnAttempt):
             if self._otherwise is None:
                 raise no_device_flow(account.profile)
             return self._follow(self._otherwise)
+        with self._turn() as identity:
+            return identity or self._ask_for_a_code(request)
+
+    def _ask_for_a_code(self, request: DeviceRequest) -> Identity:
+        account = self.account
         try:
             code = read_device_code(
                 members_in(account.client.post(request.post), account.profile), who=account.profile.name
@@ -95,7 +100,7 @@ class DeviceAttempt(OwnAttempt):
         login = account.believe(request, granted)
         if self._cancelled.is_set():
             account.drop(login)
-            raise _cancelled()
+            raise cancelled()
         account.save(login)
         return login.identity
 
@@ -105,11 +110,11 @@ class DeviceAttempt(OwnAttempt):
         self.why = other.why
         while (identity := other.poll()) is None:
             link = other.link
-            self.takes_paste = other.takes_paste
+            self.takes_paste, self.busy = other.takes_paste, other.busy
             self.link = link  # last: whoever waits for it shows them together
             if self._cancelled.wait(0.1 if self.link else 0.02):
                 other.cancel()
-                raise _cancelled()
+                raise cancelled()
         return identity
 
     def paste(self, text: Secret) -> None:
@@ -123,7 +128,7 @@ class DeviceAttempt(OwnAttempt):
         who, rhythm = self.account.profile.name, Rhythm(code.interval)
         while self._clock.monotonic() + rhythm.pause <= self.until:
             if self._pause(rhythm.pause):
-                raise _cancelled()
+                raise cancelled()
             try:
                 answer = self.account.client.post(poll_request(request, code))
             except ProviderUnavailable:  # also a connection that timed out
@@ -155,7 +160,3 @@ def no_device_flow(profile: Profile) -> ConfigError:
         code="no_device_flow",
         hint='Use flow = "auto", or leave `flow` out.',
     )
-
-
-def _cancelled() -> LoginFailed:
-    return LoginFailed("The sign-in was cancelled.", code="cancelled")

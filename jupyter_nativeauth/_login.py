@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["front_end", "login", "login_async", "start", "wait"]
 
 _ASKS = {"keychain_locked", "passphrase_needed"}  # what a person can mend, by answering a question
+_SILENCE = 1.0  # seconds until a person wonders
 _TICK = 0.2  # seconds; an interrupt ends the wait within one of them
 
 
@@ -163,11 +164,13 @@ def start(
     found = _found(account, ask)
     if isinstance(found, LoginRequired) and found.code == "presence_required":
         _somebody_is_here(account, found)
-        _say_who_asks()
+        _say("Confirm that it is you: your computer asks for your password, your fingerprint or a PIN.")
         account.confirm_presence()
         found = _found(account, ask)
     elif isinstance(found, KeySourceUnavailable) and found.code in _ASKS and not is_hosted(account):
         _somebody_is_here(account, found)
+        if found.code == "keychain_locked":
+            _say("Your keychain is locked: if it asks you for its password, answer it there.")
         account.key(interactive=True)  # whoever answers that may be signed in already
         found = _found(account, ask)
     if isinstance(found, Identity):
@@ -202,8 +205,7 @@ def _found(account: Account, ask: Ask) -> Identity | NativeAuthError:
     return account.required("signed_out")
 
 
-def _say_who_asks() -> None:
-    words = "Confirm that it is you: your computer asks for your password, your fingerprint or a PIN."
+def _say(words: str) -> None:
     print(words, file=sys.stdout if front_end() else sys.stderr, flush=True)
 
 
@@ -272,6 +274,8 @@ class _Terminal:
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._told = ""
+        self._busy = ""
+        self._since = time.monotonic()
         self._live = sys.stderr.isatty()
         self._prompt: Prompt | None = None
 
@@ -284,9 +288,17 @@ class _Terminal:
             self._told = self._attempt.link
             if not self._live:
                 self._say(f"Waiting for up to {left} seconds (Ctrl-C cancels).\n")
-        elif self._told and self._live:
+        elif not self._told:
+            self._patience()
+        elif self._live:
             self._paste()
             self._say(f"{self._line()}{left // 60}:{left % 60:02d} more (Ctrl-C cancels) ")
+
+    def _patience(self) -> None:
+        """Something to read while there is no link yet, but not for the moment that it usually takes."""
+        if self._busy != self._attempt.busy and time.monotonic() - self._since > _SILENCE:
+            self._busy = self._attempt.busy
+            self._say(f"{self._busy} (Ctrl-C cancels) ...\n")
 
     def _line(self) -> str:
         """How the line begins that is written again and again; it fits into 80 columns."""

@@ -39,6 +39,7 @@ class PasteAttempt(ListenerAttempt):
         timeout: Seconds until it is given up.
     """
 
+    waits_its_turn = False
     why = "the browser may be on another machine, and cannot come back here by itself"
 
     def __init__(self, account: Account, ask: Ask, timeout: float) -> None:

@@ -102,6 +102,7 @@ def waiting(
     user_code: str = "",
     scan: str = "",
     paste: str = "",
+    busy: str = "Preparing the sign-in",
 ) -> Words:
     """
     A sign-in is under way.
@@ -116,11 +117,12 @@ def waiting(
         user_code: What to enter there, where any browser will do.
         scan: The address with the code in it.
         paste: The page that takes the address of a page which does not open.
+        busy: What it does while there is no link yet.
     """
     cancel = "Interrupt the kernel to cancel." if in_cell else ""
     if not link:
         hint = "If your keychain or your computer asks you something, answer it there."
-        return replace(words, tone="busy", state="Preparing the sign-in", time="", lines=(hint,), small=(cancel,))
+        return replace(words, tone="busy", state=busy, time="", lines=(hint,), small=(cancel,))
     stays = words.state.replace("Signed in", "Until then you stay signed in", 1) + "." if words.tone == "good" else ""
     if user_code:
         return replace(

@@ -239,6 +239,7 @@ class LoginPanel(VBox):  # type: ignore[misc]
             words = waiting(
                 words,
                 link=self._attempt.link,
+                busy=self._attempt.busy,
                 why=self._attempt.why,
                 seconds=self._attempt.until - time.monotonic(),
                 in_cell=self._in_cell,

@@ -167,7 +167,7 @@ def in_a_terminal(code: str, env: dict[str, str], until: str, *, interrupt: bool
 
 def test_a_terminal_shows_the_time_that_is_left(person: Person, oidc: OidcProvider) -> None:
     """LIB-084: it counts down in one line, and takes the line away at the end; without a browser it says *Open*."""
-    code = LOGIN.replace("login())", "login(timeout=4))")
+    code = LOGIN.replace("login())", "login(timeout=4, flow='browser'))")
     text, status = in_a_terminal(code, {**os.environ}, "Waiting for")
     assert "Sign in to acme. Open this address in your browser:" in text
     assert "opens by itself" not in text
@@ -183,7 +183,7 @@ def test_ctrl_c_in_a_terminal(person: Person, oidc: OidcProvider) -> None:
     """FLT-054: one Ctrl-C ends the wait, says so, closes the port, and is a KeyboardInterrupt to the script."""
     code = (
         "from jupyter_nativeauth import login\n"
-        "try:\n    login()\nexcept KeyboardInterrupt:\n    import sys; sys.stderr.write('caught\\n'); sys.exit(7)\n"
+        "try:\n    login(flow='browser')\nexcept KeyboardInterrupt:\n    import sys; sys.stderr.write('caught\\n'); sys.exit(7)\n"
     )
     text, status = in_a_terminal(code, {**os.environ}, "Waiting for", interrupt=True)
     assert status == 7
