@@ -183,7 +183,8 @@ def test_ctrl_c_in_a_terminal(person: Person, oidc: OidcProvider) -> None:
     """FLT-054: one Ctrl-C ends the wait, says so, closes the port, and is a KeyboardInterrupt to the script."""
     code = (
         "from jupyter_nativeauth import login\n"
-        "try:\n    login(flow='browser')\nexcept KeyboardInterrupt:\n    import sys; sys.stderr.write('caught\\n'); sys.exit(7)\n"
+        "try:\n    login(flow='browser')\n"
+        "except KeyboardInterrupt:\n    import sys; sys.stderr.write('caught\\n'); sys.exit(7)\n"
     )
     text, status = in_a_terminal(code, {**os.environ}, "Waiting for", interrupt=True)
     assert status == 7
