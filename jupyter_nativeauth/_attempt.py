@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .profiles import Profile
 
 __all__ = [
+    "PREPARING",
     "Attempt",
     "HostedAttempt",
     "ListenerAttempt",

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ._accounts import accounts
-from ._attempt import Attempt, HostedAttempt, ListenerAttempt, front_end
+from ._attempt import PREPARING, Attempt, HostedAttempt, ListenerAttempt, front_end
 from ._device_attempt import DeviceAttempt
 from ._markup import plain
 from ._oauth import Ask
@@ -296,8 +296,11 @@ class _Terminal:
 
     def _patience(self) -> None:
         """Something to read while there is no link yet, but not for the moment that it usually takes."""
-        if self._busy != self._attempt.busy and time.monotonic() - self._since > _SILENCE:
-            self._busy = self._attempt.busy
+        busy = self._attempt.busy
+        # In a log only what somebody will wonder about later.
+        matters = busy != PREPARING or (self._live and time.monotonic() - self._since > _SILENCE)
+        if matters and busy != self._busy:
+            self._busy = busy
             self._say(f"{self._busy} (Ctrl-C cancels) ...\n")
 
     def _line(self) -> str:

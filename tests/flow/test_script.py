@@ -82,6 +82,13 @@ def link_from(process: subprocess.Popen[str]) -> str:
     raise AssertionError("it ended without a link")
 
 
+def until_it_waits(process: subprocess.Popen[str]) -> None:
+    """Return when this script says that another one is signing in."""
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    assert said == "Another program of yours is signing in: waiting for it (Ctrl-C cancels) ...\n"
+
+
 def assert_closed(link: str) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", urlsplit(link).port or 0))
@@ -102,6 +109,36 @@ def test_a_script_signs_in_and_calls_the_api(person: Person, oidc: OidcProvider,
     last = browser.visits[-1]
     assert (urlsplit(last.path).path, last.title) == ("/nativeauth/done/signed-in", "You are signed in")
     assert_closed(lines[2].strip())
+
+
+def test_one_tab_for_all_who_ask_at_once(person: Person, oidc: OidcProvider, tmp_path: Path) -> None:
+    """Scripts that ask while another one waits for the person wait with it: one tab, one sign-in for all."""
+    tabs, program = tmp_path / "tabs", tmp_path / "browser"
+    program.write_text(f'#!/bin/sh\necho "$1" >> {tabs}\n')
+    program.chmod(0o700)
+    env = {**os.environ, "BROWSER": str(program)}
+    with running(LOGIN, env) as first:
+        link = link_from(first)
+        with running(LOGIN, env) as second, running(LOGIN, env) as third:
+            until_it_waits(second)
+            until_it_waits(third)
+            oidc.browser().open(link)
+            said = [process.communicate(timeout=60) for process in (first, second, third)]
+    assert [out for out, _ in said] == ["<Identity 'Ada Example' on 'acme'>\n"] * 3
+    assert [err for _, err in said[1:]] == ["Signed in to acme as Ada Example.\n"] * 2
+    assert len(oidc.journal("token")) == 1
+    assert tabs.read_text() == f"{link}\n"
+
+
+def test_the_next_one_has_its_turn(person: Person, oidc: OidcProvider, browser: SystemBrowser) -> None:
+    """A script that is killed while it waits for the person leaves nothing behind that keeps others waiting."""
+    with running(LOGIN, {**os.environ, "BROWSER": "true"}) as first:
+        link_from(first)
+        with running(ALL, browser.env) as second:
+            until_it_waits(second)
+            first.kill()
+            out, _ = second.communicate(timeout=60)
+    assert out == "<Identity 'Ada Example' on 'acme'>\nAda Example\n"
 
 
 def test_it_returns_at_once_when_signed_in(person: Person, oidc: OidcProvider, browser: SystemBrowser) -> None:
