@@ -293,6 +293,7 @@ class HostedAttempt:
             and progress.server == self._server
             and progress.phase == "failed"
             and progress.started >= self._started
+            and progress.code != "timeout"  # this wait has a time of its own, and its link begins anew
         ):
             raise LoginFailed(progress.message, code=progress.code, hint=progress.hint)
         return None
