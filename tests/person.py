@@ -75,7 +75,7 @@ class Person:
 
         def browse(url: str) -> None:
             if browser is not None:
-                threading.Thread(target=browser.open, args=(url,), daemon=True).start()
+                threading.Thread(target=browser.open, args=(url,), name="a person's browser", daemon=True).start()
 
         return ListenerAttempt(self.account, ask or Ask(), timeout, browse)
 
@@ -137,7 +137,8 @@ def outcome(attempt: ListenerAttempt) -> Identity:
         return identity
     finally:
         for thread in threading.enumerate():
-            if thread.name in ("nativeauth-login", "nativeauth-listener"):
+            # The browser too: it may not have read its last page yet.
+            if thread.name in ("nativeauth-login", "nativeauth-listener", "a person's browser"):
                 thread.join(10)
 
 
