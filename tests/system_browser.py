@@ -76,7 +76,13 @@ class SystemBrowser:
 
     @property
     def visits(self) -> list[Visit]:
-        """What it has asked for so far, in order."""
+        """What it has asked for, in order, as soon as no page is on its way any more."""
+        end = time.monotonic() + 20
+        while any(self._folder.glob("open.*")) and time.monotonic() < end:
+            time.sleep(0.02)
+        return self._so_far()
+
+    def _so_far(self) -> list[Visit]:
         try:
             lines = (self._folder / "visits").read_text().splitlines()
         except FileNotFoundError:
@@ -87,10 +93,10 @@ class SystemBrowser:
         """The visit of the page with this *path*, as soon as there is one."""
         end = time.monotonic() + seconds
         while True:
-            found = [visit for visit in self.visits if visit.path == path]
+            found = [visit for visit in self._so_far() if visit.path == path]
             if found:
                 return found[0]
-            assert time.monotonic() < end, [visit.path for visit in self.visits]
+            assert time.monotonic() < end, [visit.path for visit in self._so_far()]
             time.sleep(0.02)
 
 
@@ -122,6 +128,11 @@ class _Remembering(HttpBrowser):
 def main(folder: str, url: str) -> None:
     """Open *url*, as the program."""
     habits = json.loads((Path(folder) / "habits.json").read_text())
-    # A server that has ended meanwhile is an error page, and nothing that a browser writes into a terminal.
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        _Remembering(Path(folder), **habits).open(url)
+    mark = Path(folder) / f"open.{os.getpid()}"
+    mark.touch()
+    try:
+        # A server that has ended meanwhile is an error page, and nothing that a browser writes into a terminal.
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            _Remembering(Path(folder), **habits).open(url)
+    finally:
+        mark.unlink()
