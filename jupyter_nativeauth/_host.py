@@ -44,6 +44,7 @@ class Host:
         life: Seconds in which the provider's answer must come; ``None`` for the profile's ``timeout``.
         retry: Whether a failed sign-in can be tried again from its last page.
         on_change: Told of each sign-in that begins or ends.
+        onward: Where a browser ends up that is sent to one of our addresses, if that is elsewhere: at a hub.
         clock: Both clocks.
     """
 
@@ -54,12 +55,14 @@ class Host:
         life: float | None = None,
         retry: bool = False,
         on_change: Callable[[Pending], None] | None = None,
+        onward: Callable[[str], str] = str,
         clock: Clock = time,
     ) -> None:
         self.pending = PendingLogins(ticket_life=ticket_life, life=life, on_change=on_change, clock=clock)
         self.returned = threading.Event()  # the browser has come back from the provider's end-session page
         self.left = threading.Event()  # it has been sent there
         self._retry = retry
+        self._onward = onward
         self._tickets = Tickets(clock)
         self.initiations = Initiations(self.pending, self._tickets, clock)
 
@@ -92,7 +95,8 @@ class Host:
         account.confirm_presence(cancelled=cancelled)
         key = account.key(interactive=True, create=True)
         account.open(key).header()  # nor would anybody like to learn only then that a newer version wrote the file
-        return self.pending.add(account, ask, new_request(account, ask, redirect_uri), home=home, entry=entry)
+        request, base = new_request(account, ask, redirect_uri), self._page(redirect_uri, "")
+        return self.pending.add(account, ask, request, home=home, entry=entry, base=base)
 
     def go_address(self, pending: Pending) -> str:
         """Where the browser begins *pending*."""
@@ -112,7 +116,11 @@ class Host:
             post_logout_redirect_uri=back,
             state=secrets.token_urlsafe(16),
         )
-        return address(redirect_uri, f"go/{self._tickets.issue(url, life=60)}")
+        return self._page(redirect_uri, f"go/{self._tickets.issue(url, life=60)}")
+
+    def _page(self, redirect_uri: str, route: str) -> str:
+        """The address of another of our routes where the browser ends up (only there it shows its cookie)."""
+        return self._onward(address(redirect_uri, route))
 
     def go(self, ticket: str, cookies: Mapping[str, str], headers: Mapping[str, str]) -> Page:
         """``GET /nativeauth/go/<ticket>``: bind the browser, and send it to the provider."""
@@ -131,7 +139,7 @@ class Host:
             except NativeAuthError as error:
                 *_, redirect_uri, _, entry = errand
                 ticket = self._tickets.issue(errand, life=600)
-                again = f"{entry}go/{ticket}" if entry else address(redirect_uri, f"go/{ticket}")
+                again = f"{entry}go/{ticket}" if entry else self._page(redirect_uri, f"go/{ticket}")
                 return error_page("The sign-in could not begin", str(error.args[0]), error.hint, again=again)
             self.pending.close_older(pending)
         cookie = self.pending.bind(pending, cookies.get(pending.cookie_name))
@@ -175,7 +183,7 @@ class Host:
             return page.with_cookies(*_cookies(pending, None))
         if isinstance(result, NativeAuthError):
             return self._leave(pending, _outcome_of(result))
-        return redirect(address(pending.request.redirect_uri, "done/signed-in")).with_cookies(*_cookies(pending, None))
+        return redirect(pending.back("done/signed-in")).with_cookies(*_cookies(pending, None))
 
     def paste(self, pending: Pending, text: Secret) -> Code | None:
         """
@@ -267,8 +275,7 @@ class Host:
     def _leave(self, pending: Pending, outcome: str) -> Page:
         """From the callback, whose address holds a code, to a clean page that says how it ended."""
         again = f"?again={self._retry_ticket(pending)}" if self._retry else ""
-        clean_address = address(pending.request.redirect_uri, f"done/{outcome}{again}")
-        return redirect(clean_address).with_cookies(*_cookies(pending, None))
+        return redirect(pending.back(f"done/{outcome}{again}")).with_cookies(*_cookies(pending, None))
 
     def _too_late(self, pending: Pending | None, cookies: Mapping[str, str]) -> Page:
         """

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._oauth import Post
 from ._origin import is_secure, origin, stays_here
+from ._proxy import proxy_to
 from ._tokens import Body, Secret
 from .errors import ConfigError, ProviderUnavailable
 
@@ -136,11 +137,13 @@ class ProviderClient:
 
         _, host, _ = origin(url)
         local = stays_here(host)
-        connected = False
+        sent = False
 
-        async def watch(event: str, _: object) -> None:
-            nonlocal connected
-            connected = connected or event.endswith("send_request_headers.started")
+        async def watch(event: str, told: Mapping[str, Any]) -> None:
+            nonlocal sent
+            if event.endswith("send_request_headers.started"):
+                # A proxy is asked for a tunnel first, in the same words: nothing of ours is in that.
+                sent = sent or told["request"].method != b"CONNECT"
 
         try:
             async with asyncio.timeout(self._deadline):
@@ -164,14 +167,17 @@ class ProviderClient:
                         date=_date(response),
                     )
         except TimeoutError:
-            failure = _lost(host, f"gave no answer within {self._deadline:g} seconds", "timeout", sent=connected)
+            failure = _lost(host, f"gave no answer within {self._deadline:g} seconds", "timeout", sent=sent)
         except _Unreadable as error:
             # It came, so it is not lost: a refresh token that was spent for it is not sent again.
             failure = _lost(host, f"gave an answer that cannot be read ({error})", "bad_answer")
         except ConfigError:
             raise  # `ca_bundle` is no file with certificates
         except Exception as error:  # noqa: BLE001 - a proxy that httpx cannot speak to is an ImportError, for one
-            failure = _lost(host, *_reason(error), sent=connected)
+            failure = _lost(host, *_reason(error), sent=sent)
+            if failure.code == "network" and not sent and not local and (proxy := proxy_to(host)) is not None:
+                message, hint = proxy.words(host, error)
+                failure = ProviderUnavailable(message, code="proxy", hint=hint)
         # Raised out here: the error in there holds the request, and would stay behind as `__context__`.
         raise failure
 

@@ -62,6 +62,7 @@ class Pending:
         home: A page that begins such a sign-in anew, for people who are signed in to Jupyter; empty if there is none.
         entry: Where our pages are for its browser, if the redirect URI leads elsewhere: its person then pastes the
             address back on which the browser ends.
+        base: Where our pages are for a browser that was sent to the redirect URI, if a hub leads it on from there.
         direct: Whether its person was sent to the provider without a page of ours, which alone could bind a browser.
         outcome: Who signed in, or why nobody did.
     """
@@ -77,6 +78,7 @@ class Pending:
     ends: float  # seconds since the epoch; `until` for people
     home: str = ""
     entry: str = ""
+    base: str = ""
     direct: bool = False
     answered: bool = False  # the provider's answer has come, and was one
     bound_to: str | None = field(default=None, repr=False)
@@ -89,7 +91,11 @@ class Pending:
 
     def page(self, route: str) -> str:
         """The address of another of our routes, for its browser."""
-        return f"{self.entry}{route}" if self.entry else address(self.request.redirect_uri, route)
+        return f"{self.entry}{route}" if self.entry else self.back(route)
+
+    def back(self, route: str) -> str:
+        """The same, for a browser that has come back to the redirect URI."""
+        return f"{self.base}{route}" if self.base else address(self.request.redirect_uri, route)
 
     def is_bound_to(self, cookie: str | None) -> bool:
         """Whether *cookie* is the one that the first browser got."""
@@ -127,7 +133,14 @@ class PendingLogins:
         self._late: list[Pending] = []  # the last that failed, for pages that come too late
 
     def add(
-        self, account: Account, ask: Ask, request: AuthorizationRequest, *, home: str = "", entry: str = ""
+        self,
+        account: Account,
+        ask: Ask,
+        request: AuthorizationRequest,
+        *,
+        home: str = "",
+        entry: str = "",
+        base: str = "",
     ) -> Pending:
         """Begin one; the oldest makes room if there are too many."""
         now, started = self._clock.monotonic(), self._clock.time()
@@ -144,6 +157,7 @@ class PendingLogins:
             ends=started + life,
             home=home,
             entry=entry,
+            base=base,
         )
         self.drop_expired()
         with self._lock:

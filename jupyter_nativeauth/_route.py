@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +15,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
 from ._attempt import login_link
+from ._hub import is_at_hub, shared_path
 from ._logout import LogoutReport, sign_out
 from ._pages import Page, answer, done_page
 from ._pending import address
@@ -161,10 +163,11 @@ class Quiet(JupyterHandler):
         if uri is None and pastes:
             uri = self.extension.own_redirect_uri
         if uri is None:
+            path = f"{shared_path(os.environ)}nativeauth/" if is_at_hub(os.environ) else self._base
             raise ConfigError(
                 "The browser is not on this machine, so the service cannot send it back here by itself.",
                 code="no_redirect_uri",
-                hint=f'Add redirect_uri = "<address of this Jupyter>{self._base}callback" to the profile '
+                hint=f'Add redirect_uri = "<address of this Jupyter>{path}callback" to the profile '
                 f"{profile.name!r} in nativeauth.toml, and register the same at the service. Or paste the address back "
                 'on which the browser ends: flow = "paste".',
             )

@@ -21,6 +21,7 @@ from ._api import API_ROUTES
 from ._files import private_folder
 from ._handlers import ROUTES
 from ._host import Host
+from ._hub import onward
 from ._origin import is_loopback
 from ._paste_page import PASTE_ROUTES
 from ._pending import Pending
@@ -55,7 +56,7 @@ class NativeAuthExtension(ExtensionApp):
         """What Jupyter Server calls before it starts."""
         self.accounts = Accounts(server=True)
         use_accounts(self.accounts)
-        self.host = Host(retry=True, on_change=self._tell)
+        self.host = Host(retry=True, on_change=self._tell, onward=functools.partial(onward, environ=os.environ))
         events = self._server.event_logger
         assert events is not None  # noqa: S101 - Jupyter Server makes it before it loads extensions
         events.register_event_schema(SCHEMA)

@@ -38,7 +38,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 def account(home: Home, tmp_path: Path) -> Iterator[Account]:
     """The demo's profile, as the only and so the default one, at the demo's provider; kernels get the key as usual."""
     (tmp_path / "provider").mkdir()
-    with start_provider(tmp_path / "provider", access_token_seconds=2) as provider:
+    with start_provider(tmp_path / "provider", access_token_seconds=6) as provider:
         (home.config / "nativeauth.toml").write_text(
             f"[profiles.demo]\nissuer = {json.dumps(provider.issuer)}\nclient_id = {json.dumps(provider.client_id)}\n"
             f"api = [{json.dumps(provider.api)}]\n"

@@ -86,5 +86,5 @@ def test_windows_browser_is_opened(tmp_path: Path) -> None:
 def test_the_docs_have_the_same_table() -> None:
     """Each place is a row in docs/environments.md, in this order, with what it means for a browser."""
     text = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| ([^|]+?) \| (yes|no) \|", text, re.MULTILINE)
+    rows = re.findall(r"^\| \[?([^|\]]+?)(?:\]\(\S+\))? \| (yes|no) \|", text, re.MULTILINE)
     assert rows == [(row.name, "yes" if row.browser else "no") for row in PLACES]
