@@ -55,7 +55,6 @@ def test_versions() -> None:
     assert 'pip install -U "no-such-package>=1"' in second.hint
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and os.name == "nt", reason="modes are POSIX")
 def test_the_folder(home: Home) -> None:
     """Whose it is and who may use it; it is not made, and not changed."""
     folder = home.data / "nativeauth"
