@@ -83,7 +83,25 @@ class Account:
     def __repr__(self) -> str:
         return f"<Account {self.profile.name!r}>"
 
+    @property
+    def lender(self) -> str:
+        """Who signs people in, if nobody does here."""
+        return PRESETS[self.profile.provider].lender
+
+    @property
+    def issuer(self) -> str:
+        """Who signs people in to it."""
+        return issuer_of(PRESETS[self.profile.provider], self.profile.options)
+
     # Whether it is them
+
+    def signs_in_here(self) -> None:
+        """
+        Asked before each sign-in.
+
+        Raises:
+            LoginFailed: Nobody signs in to this profile here.
+        """
 
     def confirm_presence(self, *, cancelled: Callable[[], bool] = lambda: False) -> None:
         """

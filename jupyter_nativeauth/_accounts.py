@@ -12,6 +12,7 @@ from typing import Any
 
 from ._account import Account
 from .profiles import Profile, Profiles, load
+from .providers import PRESETS
 from .vault import MemoryVault
 
 __all__ = ["Accounts", "accounts", "use_accounts"]
@@ -65,10 +66,15 @@ class Accounts:
         wanted = profile if isinstance(profile, Profile) else self.profiles().get(profile)
         account = self._accounts.get(wanted.name)
         if account is None or account.profile != wanted:
-            account = self._accounts[wanted.name] = Account(
-                wanted, self.keys, self.folder, memory=self._memory, presence=self.presence
-            )
+            account = self._accounts[wanted.name] = self._made(wanted)
         return account
+
+    def _made(self, profile: Profile) -> Account:
+        if PRESETS[profile.provider].lender:
+            from ._hub_account import HubAccount
+
+            return HubAccount(profile, self.keys, self.folder, environ=self._environ)
+        return Account(profile, self.keys, self.folder, memory=self._memory, presence=self.presence)
 
 
 def _data_folder() -> Path:

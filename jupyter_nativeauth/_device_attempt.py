@@ -74,6 +74,7 @@ class DeviceAttempt(OwnAttempt):
 
     def _sign_in(self) -> Identity:
         account = self.account
+        account.signs_in_here()
         account.confirm_presence(cancelled=self._cancelled.is_set)
         key = account.key(interactive=True, create=True)  # before anybody takes the trouble of signing in
         account.open(key).header()

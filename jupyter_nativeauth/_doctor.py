@@ -168,6 +168,9 @@ def diagnose(profile: str | Profile | None = None, *, clock: Clock = time) -> Di
     account = accounts().get(profile)
     found = account.profile
     preset = PRESETS[found.provider]
+    if preset.lender:
+        lent = tuple(_lent(account))
+        return Diagnosis(found.name, preset.label, account.issuer, lent, (), False, (), "", preset.console)  # noqa: FBT003
     uris = redirect_uris(found, places())
     findings = [*_at_the_service(account, uris, clock), *_of_the_profile(found, uris), *_here(account, clock)]
     logouts, begin = uris, ""
@@ -333,6 +336,16 @@ def _of_the_profile(profile: Profile, uris: Sequence[str]) -> Iterator[Finding]:
     issuer = issuer_of(preset, profile.options)
     if any(uri.startswith("http:") for uri in uris) and not any(fnmatchcase(issuer, known) for known in rules.http_at):
         yield Finding("warning", rules.http_words)
+
+
+def _lent(account: Account) -> Iterator[Finding]:
+    """Somebody else signs people in."""
+    try:
+        name = account.identity().name
+    except NativeAuthError as error:
+        yield Finding.of(error)
+    else:
+        yield Finding("ok", f"Now: {account.lender} lends the access token of {name}, and renews it.")
 
 
 def _presence(account: Account) -> Iterator[Finding]:

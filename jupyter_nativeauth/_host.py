@@ -91,6 +91,7 @@ class Host:
         Raises:
             NativeAuthError: It cannot begin; what to do is in the message.
         """
+        account.signs_in_here()
         address(redirect_uri, "go")
         account.confirm_presence(cancelled=cancelled)
         key = account.key(interactive=True, create=True)

@@ -68,6 +68,8 @@ class ProviderClient:
         rate_limit_reset: A header that says with the seconds since the epoch when a client that got a 429 may come
             again, for services that do not say so with ``Retry-After``.
         client_secret: Gives the secret of a confidential client, with which each post is signed.
+        own_network: The one address beyond this machine that may be plain http, and that no proxy is asked for: that of
+            a hub, which talks to its servers so.
     """
 
     def __init__(
@@ -77,11 +79,13 @@ class ProviderClient:
         deadline: float = 10.0,
         rate_limit_reset: str = "",
         client_secret: Callable[[], Secret] | None = None,
+        own_network: str = "",
     ) -> None:
         self._rate_limit_reset = rate_limit_reset
         self._ca_bundle = ca_bundle
         self._deadline = deadline
         self._client_secret = client_secret
+        self._own_network = f"{own_network}/" if own_network else ""
 
     def get(self, url: str, *, bearer: Secret | None = None) -> Answer:
         """
@@ -115,7 +119,7 @@ class ProviderClient:
     def _send(
         self, method: str, url: str, post: Post | None, bearer: Secret | None, secret: Secret | None = None
     ) -> Answer:
-        if not is_secure(url):
+        if not is_secure(url) and not self._is_own(url):
             raise ConfigError("A provider's address must be an https URL.", code="insecure_url")
 
         def run() -> Answer:
@@ -136,7 +140,7 @@ class ProviderClient:
         import httpx
 
         _, host, _ = origin(url)
-        local = stays_here(host)
+        local = stays_here(host) or self._is_own(url)
         sent = False
 
         async def watch(event: str, told: Mapping[str, Any]) -> None:
@@ -180,6 +184,9 @@ class ProviderClient:
                 failure = ProviderUnavailable(message, code="proxy", hint=hint)
         # Raised out here: the error in there holds the request, and would stay behind as `__context__`.
         raise failure
+
+    def _is_own(self, url: str) -> bool:
+        return bool(self._own_network) and url.startswith(self._own_network)
 
     def _retry_after(self, response: httpx.Response) -> float | None:
         """Seconds to wait, at most an hour; ``None`` if the service did not say (RFC 9110, section 10.2.3)."""

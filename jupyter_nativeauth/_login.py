@@ -175,6 +175,9 @@ def start(
         found = _found(account, ask)
     if isinstance(found, Identity):
         return found
+    if found.code == "not_lent":
+        raise found  # nobody here can do anything about it
+    account.signs_in_here()
     _somebody_is_here(account, found)
     wait = timeout if timeout is not None else float(account.profile.timeout)
     return _on_its_way(account, ask, wait, account.profile.flow if flow == "auto" else flow)

@@ -83,6 +83,8 @@ class Preset:
     defaults: Words = field(default_factory=dict)  # what they are if it has them not
     api: tuple[str, ...] = ()  # the API that the access token is for, where the service has one of its own
     client_types: tuple[str, ...] = ("native",)
+    # Who signs people in and lends the access token; nobody signs in here, and no other key of a profile has a meaning.
+    lender: str = ""
 
     # --- Where the service is; options stand in braces ---
     issuer: str = "{issuer}"

@@ -112,6 +112,7 @@ class Quiet(JupyterHandler):
         Raises:
             NativeAuthError: It cannot begin; what to do is in the message.
         """
+        account.signs_in_here()
         pastes = self.pastes(account, flow)
         uri, home = self.redirect_uri(account, pastes=pastes), self.home(account, ask, flow)
         entry = self.entry() if pastes else ""

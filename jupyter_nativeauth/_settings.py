@@ -26,6 +26,7 @@ __all__ = [
     "Table",
     "checked",
     "checked_options",
+    "checks_of",
     "fits",
     "nearest",
     "one_of",
@@ -331,6 +332,29 @@ CHECKS: Mapping[str, Check] = {
     "presence": _maybe(one_of(*PRESENCE)),
     "ca_bundle": _maybe(_path),
 }
+
+
+def checks_of(preset: Preset) -> Mapping[str, Check]:
+    """What each key of a profile may hold with this provider."""
+    if not preset.lender:
+        return {**CHECKS, "client_type": one_of(*preset.client_types)}
+    own = {"api": _lent_to, "ca_bundle": CHECKS["ca_bundle"]}
+    return {key: own.get(key) or _not_with(preset.lender) for key in CHECKS}
+
+
+def _lent_to(value: Any) -> Any:
+    if not value:
+        raise ValueError(f"is missing: nobody else may see the access token; it is a list such as {_URLS}")
+    return CHECKS["api"](value)
+
+
+def _not_with(lender: str) -> Check:
+    def check(value: Any) -> Any:
+        if value not in (None, "", (), {}, "native", "auto", 300):  # what it is if nobody writes it
+            raise ValueError(f"has no meaning here: {lender} signs people in, as its administrators have set it up")
+        return value
+
+    return check
 
 
 def _origins(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._accounts import accounts
 from .errors import KeySourceUnavailable, LoginRequired, NativeAuthError
-from .providers import PRESETS, issuer_of
+from .providers import PRESETS
 
 if TYPE_CHECKING:
     from ._account import Account
@@ -44,7 +44,7 @@ class ProfileStatus:
         ends_at: When the login itself ends, renewed or not, in seconds since the epoch; ``None`` if the provider did
             not say.
         renews: Whether it is renewed by itself.
-        key_source: ``keychain``, ``server``, ``process`` ...; empty if there is no key yet.
+        key_source: ``keychain``, ``server``, ``process``, ``hub`` ...; empty if there is no key yet.
         key_label: The same, for people.
         message: What is wrong, if something is.
         hint: What to do about it; for a login that works, what it lacks.
@@ -121,7 +121,7 @@ def status_of(account: Account, *, default: bool = False) -> ProfileStatus:
         "profile": profile.name,
         "default": default,
         "service": preset.label,
-        "issuer": issuer_of(preset, profile.options),
+        "issuer": account.issuer,
         "api": tuple(profile.api),
     }
     try:
@@ -131,7 +131,8 @@ def status_of(account: Account, *, default: bool = False) -> ProfileStatus:
         if _is_over(account, login):
             raise account.required("no_refresh_token")  # as the next request would find
     except LoginRequired as error:
-        if error.code == "presence_required":  # somebody is signed in, and the key agent waits for them
+        # Somebody is signed in, and the key agent waits for them; or is to be, by somebody else.
+        if error.code in ("presence_required", "not_lent"):
             return ProfileStatus(**facts, state="unavailable", message=str(error.args[0]), hint=error.hint)
         told: dict[str, Any] = {"message": str(error.args[0]), "hint": error.hint}
         if error.code == "signed_out":

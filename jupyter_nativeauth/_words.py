@@ -51,7 +51,7 @@ def describe(status: ProfileStatus, *, place: str = "kernel", now: float | None 
     ends = {"server": "ends when the server stops", "process": f"ends with this {place}"}.get(status.key_source)
     words = Words(
         title=status.profile,
-        service=f"{status.service}, {urlsplit(status.issuer).netloc}",
+        service=f"{status.service}, {urlsplit(status.issuer).netloc}".removesuffix(", "),
         tone="idle",
         state="Signed out",
         key=f"{status.key_label} ({ends})" if status.key_label and ends else status.key_label,
@@ -68,6 +68,8 @@ def describe(status: ProfileStatus, *, place: str = "kernel", now: float | None 
 
 def minutes(status: ProfileStatus, now: float) -> str:
     """How long the access token goes on. In minutes: words that change each second are hard to read."""
+    if status.key_source == "hub":
+        return "JupyterHub lends the access token, and renews it"
     if status.expires_at is None:
         return "the service does not say how long the access token is good"
     seconds = status.expires_at - now

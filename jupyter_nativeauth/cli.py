@@ -73,7 +73,9 @@ def login(profile: str | None, scopes: tuple[str, ...], *, switch: bool, timeout
     if key is not None and key.source == "process":
         raise _would_end_with_this_command(account, "login")
     began = start(profile, Ask(scopes, switch=switch), timeout=timeout, flow=flow)
-    if isinstance(began, Identity):
+    if isinstance(began, Identity) and account.lender:
+        click.echo(f"{account.lender} has signed you in to {began.profile}, as {began.name}.")
+    elif isinstance(began, Identity):
         click.echo(f"Already signed in to {began.profile} as {began.name}. To choose another account, add --switch.")
     else:
         wait(began)  # says what it waits for, and how it ended
@@ -157,9 +159,11 @@ def profiles() -> None:
     if not book:
         book.get()  # says so, and how to write one
     for name, profile in book.items():
+        preset = PRESETS[profile.provider]
         click.echo(f"{name}{' (default)' if name == book.default else ''}")
-        click.echo(f"  service:   {issuer_of(PRESETS[profile.provider], profile.options)}")
-        click.echo(f"  client id: {profile.client_id}")
+        click.echo(f"  service:   {issuer_of(preset, profile.options) or preset.label}")
+        if profile.client_id:
+            click.echo(f"  client id: {profile.client_id}")
         click.echo(f"  api:       {', '.join(profile.api) or 'none: the access token goes nowhere'}")
         click.echo(f"  from:      {profile.source}")
 

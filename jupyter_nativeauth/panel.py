@@ -251,6 +251,8 @@ class LoginPanel(VBox):  # type: ignore[misc]
             return words, [] if self._in_cell else [self._cancel]
         if self._note is not None:
             words = ended(words, self._note, signed_in=signed_in)
+        if self.account.lender:
+            return words, []  # nobody signs in or out here
         if signed_in:
             return words, [self._sign_out, self._switch_link if self._hosted else self._switch]
         if not self._hosted:

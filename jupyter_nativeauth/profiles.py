@@ -16,7 +16,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from ._origin import api_of, api_origin, origin
-from ._settings import CHECKS, OPTIONS, Table, checked, checked_options, fits, nearest, one_of, profile_name, where_of
+from ._settings import (
+    CHECKS,
+    OPTIONS,
+    Table,
+    checked,
+    checked_options,
+    checks_of,
+    fits,
+    nearest,
+    one_of,
+    profile_name,
+    where_of,
+)
 from ._tomlfile import read_toml, shown, stamp
 from .errors import ConfigError, clean
 from .providers import PRESETS, filled
@@ -126,7 +138,7 @@ class Profile:
         keep(self, "provider", checked(where, "provider", one_of(*PRESETS), provider))
         keep(self, "options", checked_options(where, provider, options, more))
         preset = PRESETS[self.provider]
-        for key, check in {**CHECKS, "client_type": one_of(*preset.client_types)}.items():
+        for key, check in checks_of(preset).items():
             keep(self, key, checked(where, key, check, given[key]))
         fits(where, preset, self.scopes or (), self.redirect_uri)
         if api is None:

@@ -133,6 +133,19 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "For invitations only: Settings > Application Login URI, which must be https: {initiate_uri}",
             ),
         ),
+        # https://jupyterhub.readthedocs.io/en/stable/reference/authenticators.html, "Authentication state"
+        "jupyterhub": Preset(
+            label="JupyterHub",
+            needs=(),
+            issuer="",
+            lender="JupyterHub",
+            discovery="none",
+            renewable=False,
+            console=(
+                "In jupyterhub_config.py: c.Authenticator.enable_auth_state = True, and JUPYTERHUB_CRYPT_KEY.",
+                "The scope admin:auth_state!user for the roles user and server (docs/jupyterhub.md).",
+            ),
+        ),
         # https://docs.scalekit.com/authenticate/fsa/multiapp/native-app/
         "scalekit": Preset(
             label="Scalekit",

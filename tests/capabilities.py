@@ -55,9 +55,10 @@ CAPABILITIES: Mapping[str, Callable[[Preset], str]] = {
 
 def table() -> str:
     """The table, in Markdown: a line for each capability, a column for each service."""
-    lines = [["", *(preset.label for preset in PRESETS.values())], ["---"] * (len(PRESETS) + 1)]
-    lines.append(["`provider`", *(f'`"{name}"`' for name in PRESETS)])
-    lines += [[title, *map(tell, PRESETS.values())] for title, tell in CAPABILITIES.items()]
+    services = {name: preset for name, preset in PRESETS.items() if not preset.lender}
+    lines = [["", *(preset.label for preset in services.values())], ["---"] * (len(services) + 1)]
+    lines.append(["`provider`", *(f'`"{name}"`' for name in services)])
+    lines += [[title, *map(tell, services.values())] for title, tell in CAPABILITIES.items()]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import secrets
 import shutil
 import socket
@@ -17,9 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -85,13 +86,19 @@ class Hub:
     """
     A JupyterHub on loopback.
 
+    Args:
+        traits: More of its configuration.
+        advice: The block of ``docs/jupyterhub.md`` that its configuration ends with: each is Python that works there.
+
     Attributes:
         url: Its address, as browsers know it, with a slash at the end.
         log: The file with all that it, its proxy and the single-user servers wrote, at DEBUG.
         folder: Everything that it and the servers write is in here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, traits: Mapping[str, Mapping[str, Any]] = MappingProxyType({}), advice: int = 0) -> None:
+        self._traits = traits
+        self._advice = advice
         self.folder = Path(tempfile.mkdtemp(prefix="nh-"))
         self.log = self.folder / "hub.log"
         self._token = secrets.token_hex(24)
@@ -158,6 +165,8 @@ class Hub:
                 "http_timeout": int(READY),
             },
         }
+        for name, more in self._traits.items():
+            traits[name] = {**traits.get(name, {}), **more}
         env = {
             name: value
             for name, value in os.environ.items()
@@ -167,6 +176,7 @@ class Hub:
             "PATH": f"{bin_folder}{os.pathsep}{env.get('PATH', '')}",
             "HOME": str(self.folder),
             "PYTHONUNBUFFERED": "1",
+            "JUPYTERHUB_CRYPT_KEY": secrets.token_hex(32),
         }
         settings = {
             "folder": str(self.folder),
@@ -179,7 +189,7 @@ class Hub:
         # In files, not on the command line: a token there is everybody's to see.
         (self.folder / "settings.json").write_text(json.dumps(settings))
         config = self.folder / "jupyterhub_config.py"
-        advice = DOCS.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+        advice = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)[self._advice]
         config.write_text(CONFIG.format(settings=str(self.folder / "settings.json")) + advice)
         env["PYTHONPATH"] = str(HERE.parent.parent)
         with self.log.open("ab") as log:
@@ -237,9 +247,9 @@ class Hub:
         """A client that may do everything at the Hub and at all servers. Its addresses are relative to ``url``."""
         return httpx.Client(base_url=self.url, headers={"Authorization": f"token {self._token}"}, timeout=60)
 
-    def configure(self, oidc: OidcProvider, **keys: Any) -> None:
+    def configure(self, **keys: Any) -> None:
         """Write the profile ``acme`` of all people, as in an image."""
-        lines = [f"{key} = {json.dumps(value)}" for key, value in oidc.profile(**keys).items()]
+        lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
         (self.folder / "config" / "nativeauth.toml").write_text("[profiles.acme]\n" + "\n".join(lines) + "\n")
 
     def start(self, names: Sequence[str]) -> None:

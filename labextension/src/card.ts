@@ -45,6 +45,11 @@ export function isGood(profile: IProfile): boolean {
   return profile.state === 'signed_in';
 }
 
+/** Whether somebody else signs people in, and lends the access token. */
+export function isLent(profile: IProfile): boolean {
+  return profile.key_source === 'hub';
+}
+
 export function needsAttention(card: ICard): boolean {
   return card.problem !== null || !(isGood(card) || card.state === 'signed_out');
 }

@@ -8,7 +8,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { DisposableSet } from '@lumino/disposable';
 
-import { type ICard, isGood } from './card';
+import { type ICard, isGood, isLent } from './card';
 import type { Model } from './model';
 import { insert, snippet } from './notebook';
 
@@ -75,7 +75,7 @@ export function addCommands(options: ICommandOptions): void {
     describedBy,
     isEnabled: (args) => {
       const card = find(args);
-      return !card || !(isGood(card) || card.pending || card.busy);
+      return !card || !(isGood(card) || isLent(card) || card.pending || card.busy);
     },
     execute: act((profile) => model.signIn(profile)),
   });
@@ -84,7 +84,7 @@ export function addCommands(options: ICommandOptions): void {
     describedBy,
     isEnabled: (args) => {
       const card = find(args);
-      return !!card && isGood(card) && !card.busy;
+      return !!card && isGood(card) && !isLent(card) && !card.busy;
     },
     execute: act((profile) => model.signOut(profile)),
   });

@@ -4,7 +4,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useLayoutEffect, useRef } from 'react';
 
-import { type ICard, isGood } from './card';
+import { type ICard, isGood, isLent } from './card';
 import { iconOf } from './icons';
 import type { Model } from './model';
 import { breakable, Button, Link, Paste, Problem } from './parts';
@@ -189,7 +189,7 @@ function Actions({ card, model, trans, insertCode }: ICardProps) {
   }
   return (
     <>
-      {!isGood(card) && (
+      {!isGood(card) && !isLent(card) && (
         <Button
           key="sign-in"
           label={trans.__('Sign in')}
@@ -215,7 +215,7 @@ function Actions({ card, model, trans, insertCode }: ICardProps) {
         isOff={!insertCode}
         onClick={() => insertCode?.(profile)}
       />
-      {isGood(card) && (
+      {isGood(card) && !isLent(card) && (
         <>
           <Button
             key="switch"

@@ -4,7 +4,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IProblem } from './api';
-import { endOf, type ICard, type Mood } from './card';
+import { endOf, type ICard, isLent, type Mood } from './card';
 
 /** What is asked of a translation. */
 export type Trans = Pick<TranslationBundle, '__'>;
@@ -64,6 +64,8 @@ export function keyLine(card: ICard, trans: Trans): string {
       return trans.__('Server memory: lost when the server stops');
     case 'process':
       return trans.__('Memory of this process');
+    case 'hub':
+      return trans.__('JupyterHub keeps the tokens');
     default:
       return card.key_label;
   }
@@ -73,6 +75,9 @@ export function keyLine(card: ICard, trans: Trans): string {
 export function accessTokenLine(card: ICard, now: number, trans: Trans): string {
   if (card.state !== 'signed_in') {
     return '';
+  }
+  if (isLent(card)) {
+    return trans.__('lent and renewed by JupyterHub');
   }
   if (card.expires_at === null) {
     return trans.__('the service does not say how long it is good');
@@ -97,7 +102,9 @@ export function loginLine(card: ICard, now: number, trans: Trans): string {
   if (end !== null) {
     return end > now ? trans.__('%1 left', span(end - now, trans)) : trans.__('over');
   }
-  return trans.__('until you sign out, or the service ends it');
+  return isLent(card)
+    ? trans.__('until you log out of JupyterHub')
+    : trans.__('until you sign out, or the service ends it');
 }
 
 /** The status bar: who, and how long. */

@@ -80,6 +80,7 @@ describe('the facts of a card', () => {
     ['ends', 'Server memory: lost when the server stops'],
     ['fixed', 'Memory of this process'],
     ['locked', 'Keychain'],
+    ['lent', 'JupyterHub keeps the tokens'],
     ['new', ''],
   ])('say where the key lives: %s', (name, text) => {
     expect(words.keyLine(card(name), trans)).toBe(text);
@@ -96,6 +97,7 @@ describe('the facts of a card', () => {
     ['fixed', 0, '4 min left, not renewed'],
     ['fixed', 200, 'over, sign in again'],
     ['opaque', 0, 'the service does not say how long it is good'],
+    ['lent', 0, 'lent and renewed by JupyterHub'],
     ['out', 0, ''],
     ['expired', 0, ''],
   ])('say how long the access token goes on: %s after %d s', (name, later, text) => {
@@ -107,6 +109,7 @@ describe('the facts of a card', () => {
     ['ends', 0, '30 min left'],
     ['ends', 1800, 'over'],
     ['fixed', 0, '4 min left'],
+    ['lent', 0, 'until you log out of JupyterHub'],
     ['out', 0, ''],
   ])('say how long the login goes on: %s after %d s', (name, later, text) => {
     expect(words.loginLine(card(name), NOW + later, trans)).toBe(text);

@@ -13,6 +13,7 @@ from tests.oidc_provider import OidcProvider
 from tests.person import Person
 
 ELSEWHERE = {
+    "jupyterhub": "a real JupyterHub lends its tokens",
     "oidc": "the provider of most other tests",
     "xumm": "its tokens and errors are unlike any standard's: it has an emulator only",
 }

@@ -37,7 +37,7 @@ def hub(running_hub: Hub, oidc: OidcProvider, canary: Canary) -> Iterator[Hub]:
     paths = [f"/{SHARED}", f"{running_hub.base(ADA)}nativeauth/callback"]
     back = ["/hub/user-redirect/nativeauth/logout/callback"]
     oidc.reset(redirect_paths=paths, logout_paths=back, interaction="auto")
-    running_hub.configure(oidc, redirect_uri=running_hub.url + SHARED)
+    running_hub.configure(**oidc.profile(redirect_uri=running_hub.url + SHARED))
     canary.folder(running_hub.folder)
     yield running_hub
     with running_hub.http() as http:
@@ -117,7 +117,7 @@ def test_a_login_at_the_hub_may_end_meanwhile(hub: Hub, oidc: OidcProvider, cana
     if shared:
         canary.allow("file hub.log", "code", "state")  # the Hub's own, of its login page; docs/jupyterhub.md tells
     else:
-        hub.configure(oidc, redirect_uri=hub.at(ADA, "callback"))
+        hub.configure(**oidc.profile(redirect_uri=hub.at(ADA, "callback")))
     browser = hub.browser(ADA, oidc)
     answer = to_the_answer(hub, browser)
     browser.cookies = [one for one in browser.cookies if one.name.startswith("nativeauth-")]
@@ -142,7 +142,7 @@ def test_a_post_needs_the_hubs_own_xsrf_token(hub: Hub, oidc: OidcProvider) -> N
 
 def test_without_a_redirect_uri_a_page_says_which_one_to_set(hub: Hub, oidc: OidcProvider) -> None:
     """ADV-062, SEC-022: ``X-Forwarded-*`` is not believed, also where a proxy always stands between."""
-    hub.configure(oidc)
+    hub.configure(**oidc.profile())
     with hub.http() as http:
         for headers in ({"X-Forwarded-Host": "evil.example"}, {"Host": "evil.example"}):
             answer = http.post(hub.at(ADA, "api/login"), json={"profile": "acme"}, headers=headers)

@@ -155,7 +155,7 @@ def test_the_magics_that_are_named_exist() -> None:
 
 # ---- the services --------------------------------------------------------------------------------------------------
 
-NAMED = [name for name in PRESETS if name != "oidc"]
+NAMED = [name for name, preset in PRESETS.items() if name != "oidc" and not preset.lender]
 
 
 def test_the_table_of_services_is_that_of_the_presets() -> None:
