@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from ._login import login, login_async
     from ._logout import logout
-    from ._session import NativeAuth, access_token, get_async_session, get_session, session
+    from ._native_auth import NativeAuth
+    from ._session import access_token, get_async_session, get_session, session
     from ._status import status
     from ._tokens import Identity
     from .errors import (
@@ -74,7 +75,7 @@ __all__ = [
 _HOMES = {
     "Identity": "_tokens",
     "LoginPanel": "panel",
-    "NativeAuth": "_session",
+    "NativeAuth": "_native_auth",
     "Profile": "profiles",
     "access_token": "_session",
     "get_async_session": "_session",

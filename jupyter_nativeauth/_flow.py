@@ -13,9 +13,11 @@ from typing import Any
 
 from ._bearer import Bearer, BearerAuth
 from ._tokens import AccessToken
+from .profiles import Profile
 
 __all__ = ["Flow"]
 
+_HEADER = "authorization"
 _WIRE = ("httpcore", "httpcore2")  # what writes the header to the network; below it, variables hold the bare token
 
 
@@ -29,6 +31,10 @@ class Flow(BearerAuth):
 
     replayable: type[Any]  # the library's class of bodies that can be sent a second time
 
+    def __init__(self, profile: str | Profile | None = None) -> None:
+        super().__init__(profile)
+        self._places: set[tuple[bytes, bytes, bytes]] = set()
+
     def sync_auth_flow(self, request: Any) -> Any:
         """What the library calls for a sync client."""
         return _Watched(self._sync(request))
@@ -41,15 +47,18 @@ class Flow(BearerAuth):
         if _is_signed(request):
             yield request
             return
-        self._bearer.check(str(request.url))
+        self._check(request.url)
         token = self._bearer.account.access_token()
         for last in (False, True):
-            _sign(request, token)
+            request.headers[_HEADER] = Bearer.header(token)
             try:
                 response = yield request
-                sent = _scrub(response)
-            finally:
+            except BaseException:
                 _unsign(request)
+                raise
+            sent = _scrub(response, request)
+            if response.status_code < 400:
+                return
             if sent is not None and self._bearer.has_to_read(response.status_code):
                 response.read()
             if not self._is_rejected(sent, response) or last:
@@ -57,7 +66,7 @@ class Flow(BearerAuth):
             newer = self._bearer.account.access_token(rejected=token)
             if newer == token or not isinstance(sent.stream, self.replayable):
                 return  # a body that was streamed is used up: it cannot honestly be sent again
-            self._bearer.check(str(sent.url))
+            self._check(sent.url)
             response.read()
             request, token = sent, newer
 
@@ -65,15 +74,18 @@ class Flow(BearerAuth):
         if _is_signed(request):
             yield request
             return
-        self._bearer.check(str(request.url))
+        self._check(request.url)
         token = await self._token(None)
         for last in (False, True):
-            _sign(request, token)
+            request.headers[_HEADER] = Bearer.header(token)
             try:
                 response = yield request
-                sent = _scrub(response)
-            finally:
+            except BaseException:
                 _unsign(request)
+                raise
+            sent = _scrub(response, request)
+            if response.status_code < 400:
+                return
             if sent is not None and self._bearer.has_to_read(response.status_code):
                 await response.aread()
             if not self._is_rejected(sent, response) or last:
@@ -81,9 +93,16 @@ class Flow(BearerAuth):
             newer = await self._token(token)
             if newer == token or not isinstance(sent.stream, self.replayable):
                 return  # a body that was streamed is used up: it cannot honestly be sent again
-            self._bearer.check(str(sent.url))
+            self._check(sent.url)
             await response.aread()
             request, token = sent, newer
+
+    def _check(self, url: Any) -> None:
+        """Looked at closely once for each place: nothing but these three decides where the library connects to."""
+        place = (url.raw_scheme, url.netloc, url.userinfo)
+        if place not in self._places:
+            self._bearer.check(str(url))
+            self._places.add(place)
 
     async def _token(self, rejected: AccessToken | None) -> AccessToken:
         account = self._bearer.account
@@ -135,31 +154,35 @@ class _Watched:
 
 def _is_signed(request: Any) -> bool:
     """Whether it has an ``Authorization`` of the caller's own: that one counts, and ours stays out of it."""
-    return "authorization" in request.headers
+    return _HEADER in request.headers
 
 
-def _sign(request: Any, token: AccessToken) -> None:
-    request.headers["authorization"] = Bearer.header(token)
+def _unsign(request: Any) -> bool:
+    """Take the access token off *request*, which outlives its use in responses, errors and logs. Was it there?"""
+    try:
+        del request.headers[_HEADER]
+    except KeyError:
+        return False
+    return True
 
 
-def _unsign(request: Any) -> None:
-    """Take the access token off *request*, which outlives its use in responses, errors and logs."""
-    if request is not None:
-        request.headers.pop("authorization", None)
-
-
-def _scrub(response: Any) -> Any:
+def _scrub(response: Any, request: Any = None) -> Any:
     """
-    A response is often shown, logged or stored; its requests, redirects included, forget the token.
+    A response is often shown, logged or stored; its requests, redirects included, forget the token. So does *request*.
 
     Returns:
         The last of them, if it carried the token.
     """
-    last = response.request if _is_signed(response.request) else None
+    last = response.request
+    signed = _unsign(last)
+    if request is not None and request is not last:
+        _unsign(request)
     for answered in (*response.history, response):
-        _unsign(answered.request)
-        _unsign(answered.next_request)
-    return last
+        if answered.request is not last:
+            _unsign(answered.request)
+        if answered.next_request is not None:
+            _unsign(answered.next_request)
+    return last if signed else None
 
 
 def _forget(error: BaseException | None) -> None:
@@ -167,7 +190,8 @@ def _forget(error: BaseException | None) -> None:
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         seen.append(error)
-        _unsign(getattr(error, "_request", None))
+        if (request := getattr(error, "_request", None)) is not None:
+            _unsign(request)
         if (response := getattr(error, "response", None)) is not None:
             _scrub(response)
         before, frame = None, error.__traceback__

@@ -1,63 +1,21 @@
 """
-Runs in: kernels, scripts. The HTTP client that stays signed in: ``get_session()`` and the auth that does it.
+Runs in: kernels, scripts. The HTTP client that stays signed in: ``get_session()``.
+
+Nothing is imported before it is called: the line with the import is free, and each notebook and script has one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
 
-from ._accounts import Accounts, accounts
-from ._flow import Flow
-from ._origin import is_loopback
-from ._tokens import AccessToken
-from .profiles import Profile
+    from ._accounts import Accounts
+    from ._tokens import AccessToken
+    from .profiles import Profile
 
-__all__ = ["NativeAuth", "access_token", "get_async_session", "get_session", "session"]
-
-
-class NativeAuth(Flow, httpx.Auth):
-    """
-    Signs an httpx client's requests with a profile's access token. Works in sync and async clients.
-
-    The token goes to the profile's ``api`` origins only, and is taken off the request again once it was sent, so that
-    ``response.request`` can be shown. A 401 renews it once and the request is sent once more, unless its body was a
-    stream that is used up by then. A request that has an ``Authorization`` header already is left as it is. Pickles to
-    the profile's name.
-
-    Args:
-        profile: A profile's name, a :class:`Profile`, or ``None`` for the default one.
-
-    Raises:
-        ConfigError: There is no such profile.
-
-    Example:
-        >>> httpx.Client(auth=NativeAuth("acme"))  # doctest: +SKIP
-
-    Sources:
-        RFC 6750, sections 2.1 and 3.1.
-    """
-
-    replayable = httpx.ByteStream
-
-
-def _options(profile: str | Profile | None, chosen: dict[str, Any]) -> dict[str, Any]:
-    book = accounts()
-    account = book.get(profile)
-    own = {"base_url": account.profile.base_url, "auth": NativeAuth(account.profile), "transport": book.transport}
-    if "proxy" not in chosen:
-        own["mounts"] = _not_by_proxy(account.profile)
-    return {**own, **chosen}
-
-
-def _not_by_proxy(profile: Profile) -> dict[str, None]:
-    """
-    Which hosts no proxy of the environment is asked for: httpx would send it even what is meant for this machine, and
-    plain http is allowed here only because it does not leave it.
-    """
-    hosts = {host for _, host, _ in profile.api_origins if is_loopback(host)}
-    return {f"all://[{host}]" if ":" in host else f"all://{host}": None for host in hosts}
+__all__ = ["access_token", "get_async_session", "get_session", "session"]
 
 
 def get_session(profile: str | Profile | None = None, **options: Any) -> httpx.Client:
@@ -84,7 +42,11 @@ def get_session(profile: str | Profile | None = None, **options: Any) -> httpx.C
     Sources:
         RFC 6750, section 2.1 (the header); RFC 6749, section 6 (the renewal).
     """
-    return httpx.Client(**_options(profile, options))
+    import httpx
+
+    from ._native_auth import client_options
+
+    return httpx.Client(**client_options(profile, options))
 
 
 def get_async_session(profile: str | Profile | None = None, **options: Any) -> httpx.AsyncClient:
@@ -98,7 +60,11 @@ def get_async_session(profile: str | Profile | None = None, **options: Any) -> h
     Raises:
         ConfigError: There is no such profile, or the configuration is wrong.
     """
-    return httpx.AsyncClient(**_options(profile, options))
+    import httpx
+
+    from ._native_auth import client_options
+
+    return httpx.AsyncClient(**client_options(profile, options))
 
 
 def access_token(profile: str | Profile | None = None) -> AccessToken:
@@ -114,6 +80,8 @@ def access_token(profile: str | Profile | None = None) -> AccessToken:
         LoginRequired: Nobody is signed in.
         ProviderUnavailable: It has to be renewed, and the provider does not answer.
     """
+    from ._accounts import accounts
+
     return accounts().get(profile).access_token()
 
 
@@ -123,6 +91,8 @@ class _DefaultSession:
     _made: tuple[Accounts, httpx.Client] | None = None
 
     def _client(self) -> httpx.Client:
+        from ._accounts import accounts
+
         book = accounts()
         made = self._made
         if made is None or made[0] is not book or made[1].is_closed:
@@ -139,6 +109,8 @@ class _DefaultSession:
         setattr(self._client(), name, value)
 
     def __dir__(self) -> list[str]:
+        import httpx
+
         return dir(httpx.Client)
 
     def __repr__(self) -> str:
