@@ -1,6 +1,7 @@
 # make setup            everything that development needs, into .venv and node_modules; builds the sidebar if it changed
 # make demo             a local provider and JupyterLab, to try it out      (make demo CHECK=1: by itself, headless)
 # make test             all tests, in Python and in TypeScript              (make test ARGS="-k refresh -n 0")
+# make bench            what it costs, to others and to the least possible; writes benchmarks/README.md
 # make lint             style, types and import contracts
 # make format           put the style right
 # make clean            throw away what the others made
@@ -18,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Behind a company's proxy: Node does not look where Python and the system do.
 export NODE_EXTRA_CA_CERTS := $(or $(NODE_EXTRA_CA_CERTS),$(SSL_CERT_FILE))
 
-.PHONY: setup demo test lint format clean system node
+.PHONY: setup demo test bench lint format clean system node
 
 setup: system .venv/linked tests/provider/node_modules/installed
 
@@ -32,6 +33,9 @@ test: setup
 		sudo env PATH="$$PATH" PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis-root \
 			$(BIN)/python -m pytest -m root -p no:cacheprovider -q && \
 		$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not root" $(ARGS); fi
+
+bench: setup
+	$(BIN)/python -m benchmarks
 
 lint: .venv/installed labextension/node_modules/installed
 	$(BIN)/ruff check
