@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from ._callback import Code
     from ._client_secret import ClientSecret
+    from ._clock import Clock
     from ._device import DeviceRequest
-    from ._exchange import Clock
     from ._grant import Granted
     from ._http import ProviderClient
     from .keys import Key, Keys

@@ -29,7 +29,7 @@ from .providers import PRESETS
 
 if TYPE_CHECKING:
     from ._account import Account
-    from ._exchange import Clock
+    from ._clock import Clock
     from ._host import Host
     from ._pending import Pending
     from .profiles import Profile

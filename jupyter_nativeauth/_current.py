@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from ._tokens import AccessToken, Login
 
 if TYPE_CHECKING:
-    from ._exchange import Clock
+    from ._clock import Clock
 
 __all__ = ["SPACING", "Current"]
 

@@ -32,7 +32,7 @@ from .providers import PRESETS
 
 if TYPE_CHECKING:
     from ._account import Account
-    from ._exchange import Clock
+    from ._clock import Clock
     from ._oauth import Ask
     from .profiles import Profile
 

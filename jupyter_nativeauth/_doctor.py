@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ._accounts import accounts
+from ._clock import LEEWAY, apart
 from ._device_attempt import no_device_flow
 from ._discovery import fetch_keys, look_up
 from ._finding import Finding
 from ._host import address
+from ._hub import is_at_hub
 from ._jwks import ALGORITHMS
 from ._machine import machine, way
 from ._oauth import Ask, authorization_request
+from ._origin import stays_here
+from ._proxy import proxy_to
 from ._request import other_redirect_uri
 from ._status import status_of
 from .errors import ConfigError, NativeAuthError
@@ -30,7 +34,7 @@ from .providers import PRESETS, issuer_of
 
 if TYPE_CHECKING:
     from ._account import Account
-    from ._exchange import Clock
+    from ._clock import Clock
     from ._metadata import Provider
     from ._status import ProfileStatus
 
@@ -44,7 +48,6 @@ _LASTS = {
     "server": "It lasts until the Jupyter server stops.",
     "process": "It ends with this process.",
 }
-_LEEWAY = 60  # seconds by which an ID token's times may be wrong
 
 
 @dataclass(frozen=True)
@@ -232,13 +235,16 @@ def redirect_uris(profile: Profile, bases: Sequence[str]) -> tuple[str, ...]:
 
 def _at_the_service(account: Account, uris: Sequence[str], clock: Clock) -> Iterator[Finding]:
     profile, client = account.profile, account.client
+    host = urlsplit(account.issuer).hostname or ""
+    if not stays_here(host) and (proxy := proxy_to(host)) is not None:
+        yield Finding("note", f"Requests for {host} go through the proxy {proxy.place} ({proxy.variable}).")
     try:
         wanted = ("device_authorization_endpoint",) if profile.flow == "device" else ()
         provider, setup = look_up(client, profile, wanted=wanted)
         yield Finding("ok", f"The service is there; the browser goes to {provider.authorization_endpoint}.")
         keys = fetch_keys(client, provider.jwks_uri)
         yield Finding("ok", f"It shows {len(keys)} {'key' if len(keys) == 1 else 'keys'} to check its signatures with.")
-        yield from _clocks(client.get(provider.jwks_uri).date, clock)
+        yield from _clocks(client.date, clock)
         requests = [authorization_request(profile, provider, uri, Ask(), setup) for uri in uris]
     except NativeAuthError as error:
         yield Finding.of(error)
@@ -253,15 +259,12 @@ def _at_the_service(account: Account, uris: Sequence[str], clock: Clock) -> Iter
 def _clocks(date: float | None, clock: Clock) -> Iterator[Finding]:
     if date is None:
         return
-    apart = clock.time() - date
-    if abs(apart) <= _LEEWAY / 2:
+    ahead = clock.time() - date
+    if abs(ahead) <= LEEWAY / 2:
         yield Finding("ok", "This computer's clock agrees with the service's.")
         return
-    yield Finding(
-        "error" if abs(apart) > _LEEWAY else "warning",
-        f"This computer's clock is {abs(apart):.0f} seconds {'ahead of' if apart > 0 else 'behind'} the service's.",
-        "Set it; best of all, let it set itself.",
-    )
+    level = "error" if abs(ahead) > LEEWAY else "warning"
+    yield Finding(level, apart(ahead), "Set it; best of all, let it set itself.")
 
 
 def _abilities(provider: Provider, scopes: Sequence[str], profile: Profile) -> Iterator[Finding]:
@@ -330,12 +333,26 @@ def _of_the_profile(profile: Profile, uris: Sequence[str]) -> Iterator[Finding]:
             "The access token comes in the browser's address, and no PKCE guards it.",
             "Remove `insecure_implicit_flow` if the service lets this client do without.",
         )
+    yield from _elsewhere(profile, places())
     for uri in uris:
         if 0 < rules.longest < len(uri):
             yield Finding("error", f"{uri} is longer than the {rules.longest} characters that {preset.label} allows.")
     issuer = issuer_of(preset, profile.options)
     if any(uri.startswith("http:") for uri in uris) and not any(fnmatchcase(issuer, known) for known in rules.http_at):
         yield Finding("warning", rules.http_words)
+
+
+def _elsewhere(profile: Profile, bases: Sequence[str]) -> Iterator[Finding]:
+    """A redirect URI below another path than all that is here: a proxy that takes a path off breaks Jupyter itself."""
+    path, found, _ = urlsplit(profile.redirect_uri or "").path.partition("nativeauth/callback")
+    here = {urlsplit(base).path for base in bases}
+    if found and path not in here and not is_at_hub(os.environ):
+        yield Finding(
+            "note",
+            f"`redirect_uri` leads to the path {path}, and the Jupyter servers that run here are below "
+            f"{', '.join(sorted(here))}.",
+            f'If a proxy stands between, let it keep the path, and start Jupyter with --ServerApp.base_url="{path}".',
+        )
 
 
 def _lent(account: Account) -> Iterator[Finding]:

@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ._accesstoken import check_access_token
 from ._callback import Code
+from ._clock import cure
 from ._discovery import fetch_keys
 from ._grant import Granted, read_granted, read_json, read_members
 from ._http import Answer, AnswerLost, ProviderClient
@@ -28,19 +29,13 @@ from .profiles import Profile
 from .providers import PRESETS, Preset, words_for
 
 if TYPE_CHECKING:
+    from ._clock import Clock
     from ._device import DeviceRequest
     from ._oauth import AuthorizationRequest
 
-__all__ = ["Clock", "believe", "members_in", "redeem", "renew", "revoke"]
+__all__ = ["believe", "members_in", "redeem", "renew", "revoke"]
 
 _log = logging.getLogger("jupyter_nativeauth")
-
-
-class Clock(Protocol):
-    """Both clocks; the module :mod:`time` is one."""
-
-    def time(self) -> float: ...
-    def monotonic(self) -> float: ...
 
 
 def _granted(answer: Answer, profile: Profile) -> Granted:
@@ -118,7 +113,7 @@ def believe(
         raise LoginFailed(
             f"The access token of {profile.name!r} cannot be believed: {doubt}",
             code="access_token_invalid",
-            hint=_NOBODY,
+            hint=_cure(client, doubt, now),
         )
     told = {**_userinfo(client, provider, granted, str(claims["sub"])), **claims}
     claims = {name: value for name, value in told.items() if name not in preset.false_claims}
@@ -166,11 +161,13 @@ def _verify(
     raise LoginFailed(
         f"The ID token of {profile.name!r} cannot be believed: {problem}",
         code="id_token_invalid",
-        hint=_NOBODY,
+        hint=_cure(client, problem, now),
     )
 
 
-_NOBODY = "Nobody was signed in. If it stays so, tell the people who run the service."
+def _cure(client: ProviderClient, problem: TokenInvalid | None, now: float) -> str:
+    clock = cure(problem, client.date, now) if problem is not None else ""
+    return f"Nobody was signed in. {clock or 'If it stays so, tell the people who run the service.'}"
 
 
 def _doubt(
@@ -272,9 +269,9 @@ def renew(
     # With the keys that are here: between the answer and the save there is no network.
     doubt = _doubt(preset, provider, login.client_id, granted.access_token, keys, now)
     if doubt is not None and doubt.reason == "unknown_key" and login.keys:
-        return _unusable(newer, "access token", doubt, code="keys_rotated", keys=())
+        return _unusable(client, newer, "access token", doubt, code="keys_rotated", keys=())
     if doubt is not None:
-        return _unusable(newer, "access token", doubt, code="access_token_invalid")
+        return _unusable(client, newer, "access token", doubt, code="access_token_invalid")
     if granted.id_token is None:
         return newer, None
     expected = Expected(
@@ -290,15 +287,18 @@ def renew(
     except TokenInvalid as error:
         if error.reason == "unknown_key":
             return newer, None  # keys rotate; the identity stays the one that was proven
-        return _unusable(newer, "ID token", error, code="id_token_invalid")
+        return _unusable(client, newer, "ID token", error, code="id_token_invalid")
     return replace(newer, id_token=granted.id_token), None
 
 
-def _unusable(newer: Login, what: str, why: TokenInvalid, *, code: str, **changes: Any) -> tuple[Login, ProviderError]:
+def _unusable(
+    client: ProviderClient, newer: Login, what: str, why: TokenInvalid, *, code: str, **changes: Any
+) -> tuple[Login, ProviderError]:
     problem = ProviderError(
         f"The renewed {what} of {newer.identity.profile!r} cannot be believed: {why}",
         code=code,
-        hint="The access token that came with it is not used. Sign in again if it stays so.",
+        hint=cure(why, client.date, newer.renewed_at)
+        or "The access token that came with it is not used. Sign in again if it stays so.",
     )
     return replace(newer, access_token=None, expires_at=None, lifetime=None, **changes), problem
 

@@ -27,7 +27,7 @@ from .errors import LoginFailed, NativeAuthError
 
 if TYPE_CHECKING:
     from ._account import Account
-    from ._exchange import Clock
+    from ._clock import Clock
     from ._oauth import AuthorizationRequest
 
 __all__ = ["Host", "address"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import socket
 import threading
 import time
@@ -27,8 +26,6 @@ from ._tokens import Body, Secret
 from .errors import ConfigError, ProviderUnavailable
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
 __all__ = ["Answer", "AnswerLost", "ProviderClient"]
@@ -45,7 +42,6 @@ class Answer:
     body: Body
     retry_after: float | None = None
     challenge: str = field(default="", repr=False)
-    date: float | None = None  # seconds since the epoch, by the service's clock
 
 
 class AnswerLost(ProviderUnavailable):
@@ -70,6 +66,9 @@ class ProviderClient:
         client_secret: Gives the secret of a confidential client, with which each post is signed.
         own_network: The one address beyond this machine that may be plain http, and that no proxy is asked for: that of
             a hub, which talks to its servers so.
+
+    Attributes:
+        date: What the service's own clock said in its newest answer, in seconds since the epoch.
     """
 
     def __init__(
@@ -81,6 +80,7 @@ class ProviderClient:
         client_secret: Callable[[], Secret] | None = None,
         own_network: str = "",
     ) -> None:
+        self.date: float | None = None
         self._rate_limit_reset = rate_limit_reset
         self._ca_bundle = ca_bundle
         self._deadline = deadline
@@ -139,6 +139,8 @@ class ProviderClient:
     ) -> Answer:
         import httpx
 
+        from ._certificates import kept_context
+
         _, host, _ = origin(url)
         local = stays_here(host) or self._is_own(url)
         sent = False
@@ -153,7 +155,7 @@ class ProviderClient:
             async with asyncio.timeout(self._deadline):
                 async with (
                     httpx.AsyncClient(
-                        verify=_certificates(self._ca_bundle) if url.startswith("https:") else False,
+                        verify=kept_context(self._ca_bundle) if url.startswith("https:") else False,
                         trust_env=not local,
                         timeout=None,  # noqa: S113 - the deadline above is a total one
                         follow_redirects=False,
@@ -162,13 +164,13 @@ class ProviderClient:
                         method, url, **_message(post, bearer, secret), extensions={"trace": watch}
                     ) as response,
                 ):
+                    self.date = _date(response)
                     return Answer(
                         status=response.status_code,
                         content_type=response.headers.get("content-type", ""),
                         body=await _read(response),
                         retry_after=self._retry_after(response),
                         challenge=response.headers.get("www-authenticate", ""),
-                        date=_date(response),
                     )
         except TimeoutError:
             failure = _lost(host, f"gave no answer within {self._deadline:g} seconds", "timeout", sent=sent)
@@ -176,14 +178,30 @@ class ProviderClient:
             # It came, so it is not lost: a refresh token that was spent for it is not sent again.
             failure = _lost(host, f"gave an answer that cannot be read ({error})", "bad_answer")
         except ConfigError:
-            raise  # `ca_bundle` is no file with certificates
+            raise  # what names the certificates names no file
         except Exception as error:  # noqa: BLE001 - a proxy that httpx cannot speak to is an ImportError, for one
-            failure = _lost(host, *_reason(error), sent=sent)
+            failure = self._failure(host, error, sent=sent)
             if failure.code == "network" and not sent and not local and (proxy := proxy_to(host)) is not None:
                 message, hint = proxy.words(host, error)
                 failure = ProviderUnavailable(message, code="proxy", hint=hint)
         # Raised out here: the error in there holds the request, and would stay behind as `__context__`.
         raise failure
+
+    def _failure(self, host: str, error: Exception, *, sent: bool) -> ProviderUnavailable:
+        """What happened, without the library's own words: they can hold headers."""
+        import ssl
+
+        from ._certificates import reason
+
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                what, hint = reason(cause, host, self._ca_bundle)
+                return _lost(host, what, "tls", hint=hint, sent=sent)
+            if isinstance(cause, ssl.SSLError):
+                return _lost(host, "could not be reached over TLS", "tls", sent=sent)
+            cause = cause.__cause__ or cause.__context__
+        return _lost(host, "could not be reached, or broke the connection", "network", sent=sent)
 
     def _is_own(self, url: str) -> bool:
         return bool(self._own_network) and url.startswith(self._own_network)
@@ -274,23 +292,10 @@ async def _look_up(host: Any, port: Any, **hints: Any) -> Any:
     return await found
 
 
-def _lost(host: str, what: str, code: str, *, sent: bool = False) -> ProviderUnavailable:
+def _lost(host: str, what: str, code: str, *, hint: str = "", sent: bool = False) -> ProviderUnavailable:
     kind = AnswerLost if sent else ProviderUnavailable
-    return kind(f"The service at {host} {what}.", code=code, hint="Nothing was lost. Try again in a moment.")
-
-
-def _reason(error: Exception) -> tuple[str, str]:
-    """What happened, without the library's own words: they can hold headers."""
-    import ssl
-
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"showed a certificate that is not trusted ({cause.verify_message})", "tls"
-        if isinstance(cause, ssl.SSLError):
-            return "could not be reached over TLS", "tls"
-        cause = cause.__cause__ or cause.__context__
-    return "could not be reached, or broke the connection", "network"
+    hint = f"Nothing was lost. {hint or 'Try again in a moment.'}"
+    return kind(f"The service at {host} {what}.", code=code, hint=hint)
 
 
 async def _read(response: httpx.Response) -> Body:
@@ -314,19 +319,3 @@ def _whole(value: str) -> float | None:
     """A whole number of seconds; a date or nonsense counts as "did not say"."""
     value = value.strip()
     return float(value) if value.isascii() and value.isdigit() and len(value) < 11 else None
-
-
-@functools.lru_cache(maxsize=8)
-def _certificates(ca_bundle: str | None) -> ssl.SSLContext:
-    import ssl
-
-    import httpx
-
-    if ca_bundle is None:
-        return httpx.create_ssl_context()
-    try:
-        return ssl.create_default_context(cafile=ca_bundle)
-    except OSError:
-        raise ConfigError(
-            f"`ca_bundle` names {ca_bundle}, which is not a readable file with certificates.", code="ca_bundle"
-        ) from None

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ._clock import Clock
 from ._discovery import discover, fetch_keys
-from ._exchange import Clock
 from ._hints import Hints, hints_in, read_initiation
 from ._http import ProviderClient
 from ._jwt import TokenInvalid, audiences, check_times, open_jwt

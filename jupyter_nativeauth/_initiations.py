@@ -17,7 +17,7 @@ from ._tokens import Secret
 from .errors import LoginFailed, NativeAuthError
 
 if TYPE_CHECKING:
-    from ._exchange import Clock
+    from ._clock import Clock
     from ._pending import PendingLogins
 
 __all__ = ["Initiations"]

@@ -4,11 +4,13 @@ Runs in: kernels, scripts. What httpx needs to stay signed in: the auth, and the
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import httpx
 
 from ._accounts import accounts
+from ._certificates import context
 from ._flow import Flow
 from ._origin import is_loopback
 from .profiles import Profile
@@ -46,6 +48,9 @@ def client_options(profile: str | Profile | None, chosen: dict[str, Any]) -> dic
     book = accounts()
     account = book.get(profile)
     own = {"base_url": account.profile.base_url, "auth": NativeAuth(account.profile), "transport": book.transport}
+    if "verify" not in chosen and chosen.get("transport", book.transport) is None:
+        environ = os.environ if chosen.get("trust_env", True) else {}
+        own["verify"] = context(account.profile.ca_bundle, environ)
     if "proxy" not in chosen:
         own["mounts"] = _not_by_proxy(account.profile)
     return {**own, **chosen}

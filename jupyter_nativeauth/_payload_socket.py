@@ -10,8 +10,12 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from ._certificates import kept_context
 from ._payload_record import Event, read_event
+from ._proxy import proxy_to
+from .errors import ConfigError
 
 __all__ = ["Pace", "listen"]
 
@@ -28,11 +32,13 @@ class Pace:
         ping: Between two signs of life of ours.
         dead: After such a silence of the service the connection counts as broken.
         pause: Before the next try to connect. It grows while none succeeds.
+        behind_proxy: Between two looks where no connection is tried.
     """
 
     ping: float = 2.0
     dead: float = 10.0
     pause: float = 2.0
+    behind_proxy: float = 5.0
 
 
 async def listen(url: str, tell: Callable[[Event], None], *, pace: Pace, ca_bundle: str | None = None) -> None:
@@ -40,12 +46,17 @@ async def listen(url: str, tell: Callable[[Event], None], *, pace: Pace, ca_bund
     Connect, and connect again whenever it breaks, until cancelled.
 
     Each new connection, and each that fails, says that it is time to look: what happened in between is not repeated.
-    So somebody whose network lets no WebSocket through still learns the end, a little later.
+    So somebody whose network lets no WebSocket through still learns the end, a little later. Tornado's client goes
+    through no proxy, so where there is one nothing is tried.
 
     Args:
         url: The socket's address.
         tell: Called with each event.
     """
+    if proxy_to(urlsplit(url).hostname or "") is not None:
+        while True:
+            tell(Event(look=True))
+            await asyncio.sleep(pace.behind_proxy)
     pause = pace.pause
     while True:
         heard = await _one(url, tell, pace, ca_bundle)
@@ -60,10 +71,11 @@ async def _one(url: str, tell: Callable[[Event], None], pace: Pace, ca_bundle: s
     from tornado.iostream import StreamClosedError
     from tornado.websocket import WebSocketClosedError, websocket_connect
 
-    request = HTTPRequest(url, connect_timeout=pace.dead, request_timeout=pace.dead, ca_certs=ca_bundle)
     try:
+        trusted = await asyncio.to_thread(kept_context, ca_bundle) if url.startswith("wss:") else None
+        request = HTTPRequest(url, connect_timeout=pace.dead, request_timeout=pace.dead, ssl_options=trusted)
         socket = await websocket_connect(request, max_message_size=_LARGEST)
-    except (OSError, HTTPError, StreamClosedError):
+    except (ConfigError, OSError, HTTPError, StreamClosedError):
         return False
     heard = False
 

@@ -20,7 +20,7 @@ from .providers import PRESETS
 
 if TYPE_CHECKING:
     from ._account import Account
-    from ._exchange import Clock
+    from ._clock import Clock
     from ._oauth import Ask, AuthorizationRequest
 
 __all__ = ["Pending", "PendingLogins", "address", "fingerprint"]

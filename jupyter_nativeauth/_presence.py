@@ -21,7 +21,7 @@ from .errors import LoginFailed, StoreError
 from .keys import ask_agent, same_error
 
 if TYPE_CHECKING:
-    from ._exchange import Clock
+    from ._clock import Clock
 
 __all__ = ["LASTS", "Presence", "open_door"]
 

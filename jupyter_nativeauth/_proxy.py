@@ -31,6 +31,8 @@ class Proxy(NamedTuple):
         """
         status = re.match(r"\d{3}", str(error)) if type(error).__name__ == "ProxyError" else None
         message = f"The service at {host} could not be reached through the proxy {self.place} ({self.variable})"
+        if isinstance(error, ImportError):  # httpx's word for a SOCKS proxy, without what it needs for one
+            return f"{message}.", "Nothing was lost. For a SOCKS proxy, install: pip install 'httpx[socks]'"
         if status is None:
             return f"{message}.", f"Nothing was lost. Is the proxy right? To go around it, add {host} to NO_PROXY."
         if status[0] == "407":

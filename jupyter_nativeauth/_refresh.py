@@ -21,7 +21,7 @@ from .errors import LoginRequired, NativeAuthError, ProviderError, ProviderUnava
 
 if TYPE_CHECKING:
     from ._account import Account
-    from ._exchange import Clock
+    from ._clock import Clock
     from ._tokens import AccessToken, Login
     from .vault import Vault
 

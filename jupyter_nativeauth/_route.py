@@ -165,10 +165,12 @@ class Quiet(JupyterHandler):
             uri = self.extension.own_redirect_uri
         if uri is None:
             path = f"{shared_path(os.environ)}nativeauth/" if is_at_hub(os.environ) else self._base
+            # Only a browser's own word is repeated: what a Host header says may be anybody's.
+            place = self.origin if self.origin.startswith("https://") else "<address of this Jupyter>"
             raise ConfigError(
                 "The browser is not on this machine, so the service cannot send it back here by itself.",
                 code="no_redirect_uri",
-                hint=f'Add redirect_uri = "<address of this Jupyter>{path}callback" to the profile '
+                hint=f'Add redirect_uri = "{place}{path}callback" to the profile '
                 f"{profile.name!r} in nativeauth.toml, and register the same at the service. Or paste the address back "
                 'on which the browser ends: flow = "paste".',
             )

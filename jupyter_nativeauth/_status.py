@@ -15,7 +15,7 @@ from .providers import PRESETS
 
 if TYPE_CHECKING:
     from ._account import Account
-    from ._exchange import Clock
+    from ._clock import Clock
     from ._tokens import Login
     from .profiles import Profile
 

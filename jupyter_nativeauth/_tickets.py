@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._pending import fingerprint
 
 if TYPE_CHECKING:
-    from ._exchange import Clock
+    from ._clock import Clock
 
 __all__ = ["Tickets"]
 

@@ -22,6 +22,8 @@ class Authority:
     names: tuple[str, ...] = ("127.0.0.1", "localhost")
     days: int = 1
     """How long the certificate is still good; negative for one that is over."""
+    begins: int = -1
+    """The day on which it begins to be good; 1 is tomorrow."""
 
     @property
     def ca_file(self) -> Path:
@@ -32,10 +34,11 @@ class Authority:
         """Make both certificates, and the context of a server that shows them."""
         ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
-        ca = self._certificate(ca_name, ca_key, ca_name, ca_key, x509.BasicConstraints(ca=True, path_length=0), 1)
+        whole = (-30, 30)
+        ca = self._certificate(ca_name, ca_key, ca_name, ca_key, x509.BasicConstraints(ca=True, path_length=0), whole)
         alternatives = x509.SubjectAlternativeName([self._name(name) for name in self.names])
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.names[0])])
-        leaf = self._certificate(name, key, ca_name, ca_key, alternatives, self.days)
+        leaf = self._certificate(name, key, ca_name, ca_key, alternatives, (min(self.begins, self.days - 1), self.days))
         pem = serialization.Encoding.PEM
         self.ca_file.write_bytes(ca.public_bytes(pem))
         chain = self.folder / "server.pem"
@@ -61,10 +64,10 @@ class Authority:
         issuer: x509.Name,
         issuer_key: ec.EllipticCurvePrivateKey,
         extension: x509.ExtensionType,
-        days: int,
+        days: tuple[int, int],
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
-        begin = now - dt.timedelta(days=max(1, 1 - days))
+        begin, end = (now + dt.timedelta(days=day) for day in days)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -72,7 +75,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(begin)
-            .not_valid_after(now + dt.timedelta(days=days))
+            .not_valid_after(end)
             .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)

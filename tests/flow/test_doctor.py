@@ -141,6 +141,27 @@ def test_the_clock(auth0: Auth0, person_at: PersonAt, ahead: int, level: str, wo
     assert found.healthy == (level != "error")
 
 
+def test_a_path_that_no_server_here_has(auth0: Auth0, person_at: PersonAt) -> None:
+    """Behind a proxy that takes a path off Jupyter itself does not work; whoever set that up learns what to do."""
+    person_at(auth0, redirect_uri="https://lab.example/jupyter/nativeauth/callback")
+    (note,) = [line for line in levels(diagnose("acme"), "note") if "/jupyter/" in line]
+    assert "are below /." in note
+    assert '--ServerApp.base_url="/jupyter/"' in note
+    person_at(auth0, redirect_uri="https://lab.example/nativeauth/callback")
+    assert not any("base_url" in line for line in levels(diagnose("acme"), "note"))
+
+
+def test_a_proxy_on_the_way(auth0: Auth0, person_at: PersonAt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named without the password in its address; what stays on this machine goes through none."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://ada:open-sesame@127.0.0.1:9")
+    person_at(auth0)
+    assert not any("go through the proxy" in line for line in levels(diagnose("acme"), "note"))
+    elsewhere = Profile("acme", issuer="https://id.invalid", client_id="cli")
+    (note,) = [line for line in levels(diagnose(elsewhere), "note") if "go through the proxy" in line]
+    assert "127.0.0.1:9 (HTTPS_PROXY)" in note
+    assert "open-sesame" not in str(diagnose(elsewhere).to_json())
+
+
 def test_what_the_profile_lacks(auth0: Auth0, person_at: PersonAt) -> None:
     """A0-3, A0-4: without an audience, an API or a refresh token a sign-in works, and then disappoints."""
     person_at(auth0, audience=None, api=[], scopes=["openid"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ import pytest
 
 from jupyter_nativeauth._http import AnswerLost, ProviderClient
 from jupyter_nativeauth._oauth import Post
+from jupyter_nativeauth._payload_record import Event
+from jupyter_nativeauth._payload_socket import Pace, listen
 from jupyter_nativeauth._proxy import proxy_to
 from jupyter_nativeauth.errors import ProviderUnavailable
 
@@ -92,6 +95,37 @@ def test_a_proxy_that_is_not_there(proxy: ProxyServer, monkeypatch: pytest.Monke
     error = refused()
     assert (error.code, proxy.asked) == ("proxy", [])
     assert place in str(error)
+
+
+def test_a_socks_proxy_needs_one_more_package(proxy: ProxyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """httpx brings nothing along that speaks SOCKS; the sentence says what to install."""
+    monkeypatch.delenv("HTTPS_PROXY")
+    monkeypatch.setenv("ALL_PROXY", f"socks5://{SECRET}@{proxy.place}")
+    error = refused()
+    assert (error.code, proxy.asked) == ("proxy", [])
+    assert "pip install 'httpx[socks]'" in error.hint
+    assert "open-sesame" not in f"{error!r} {error.hint}"
+
+
+def test_what_happens_to_a_sign_request_is_looked_for_behind_a_proxy(proxy: ProxyServer) -> None:
+    """No WebSocket of ours goes through a proxy, or around one: whoever waits looks every few seconds instead."""
+    seen: list[Event] = []
+
+    async def look_three_times() -> None:
+        enough = asyncio.Event()
+
+        def tell(event: Event) -> None:
+            seen.append(event)
+            if len(seen) == 3:
+                enough.set()
+
+        waiting = asyncio.create_task(listen("wss://xumm.example/sign/1", tell, pace=Pace(behind_proxy=0.01)))
+        await asyncio.wait_for(enough.wait(), 20)
+        waiting.cancel()
+
+    asyncio.run(look_three_times())
+    assert all(event.look for event in seen)
+    assert proxy.asked == []
 
 
 def test_no_proxy_is_gone_around(proxy: ProxyServer, monkeypatch: pytest.MonkeyPatch) -> None:

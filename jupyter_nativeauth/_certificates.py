@@ -1,0 +1,117 @@
+"""
+Runs in: everywhere. Which certificates are trusted, and what is said of one that is not.
+
+A profile's ``ca_bundle`` counts first, then ``SSL_CERT_FILE``, then ``SSL_CERT_DIR``, then what httpx brings along.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import ssl
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .errors import ConfigError
+
+__all__ = ["context", "kept_context", "reason"]
+
+
+class _Source(NamedTuple):
+    """Where the certificates are, and what names that place."""
+
+    name: str
+    path: str
+
+
+def _source(ca_bundle: str | None, environ: Mapping[str, str]) -> _Source | None:
+    if ca_bundle is not None:
+        return _Source("`ca_bundle`", ca_bundle)
+    name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if environ.get(name)), None)
+    return None if name is None else _Source(name, environ[name])
+
+
+def context(ca_bundle: str | None, environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+    """
+    A new TLS context for a client.
+
+    Args:
+        ca_bundle: A file with the certificates to trust; ``None`` for the usual ones.
+        environ: The environment, which may name others.
+
+    Raises:
+        ConfigError: ``ca_bundle``: what is named is not a readable file with certificates, or no folder.
+    """
+    source = _source(ca_bundle, environ)
+    if source is None:
+        import httpx
+
+        return httpx.create_ssl_context(trust_env=False)
+    try:
+        if source.name != "SSL_CERT_DIR":
+            return ssl.create_default_context(cafile=source.path)
+        os.listdir(source.path)  # noqa: PTH208 - OpenSSL itself says nothing of a folder that is not there
+        return ssl.create_default_context(capath=source.path)
+    except OSError:
+        what = "folder" if source.name == "SSL_CERT_DIR" else "file with certificates (PEM)"
+        cure = "in nativeauth.toml" if ca_bundle is not None else "in the environment of Jupyter, or remove it"
+        raise ConfigError(
+            f"{source.name} names {source.path}, which is not a readable {what}.",
+            code="ca_bundle",
+            hint=f"Correct {source.name} {cure}.",
+        ) from None
+
+
+def kept_context(ca_bundle: str | None, environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
+    """The same, made once for as long as the file stays as it is: reading it takes tens of milliseconds."""
+    source = _source(ca_bundle, environ)
+    try:
+        facts = os.stat(source.path) if source is not None else None  # noqa: PTH116 - the path is a str
+        state = (facts.st_ino, facts.st_mtime_ns, facts.st_size) if facts is not None else ()
+    except OSError:
+        state = ()
+    return _made(source, state)
+
+
+@functools.lru_cache(maxsize=8)
+def _made(source: _Source | None, state: tuple[int, ...]) -> ssl.SSLContext:  # noqa: ARG001 - it is part of the key
+    if source is None:
+        return context(None, {})
+    return context(source.path) if source.name == "`ca_bundle`" else context(None, {source.name: source.path})
+
+
+# Of OpenSSL's x509_vfy.h; Python names none of them.
+_NOT_YET, _OVER, _UNKNOWN, _OTHER_NAME = 9, 10, (2, 18, 19, 20, 21), (62, 64)
+
+
+def reason(error: ssl.SSLCertVerificationError, host: str, ca_bundle: str | None) -> tuple[str, str]:
+    """
+    Why the certificate of *host* was not trusted, to go on after its name; and what to do.
+
+    A clock that is wrong makes good certificates bad, so the time is said where it may be the reason.
+    """
+    code = error.verify_code
+    if code in (_NOT_YET, _OVER):
+        what = "is not valid yet" if code == _NOT_YET else "is over"
+        now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        return (
+            f"showed a certificate that {what}",
+            f"Is it {now}? If not, set this computer's clock. If so, tell the people who run the service.",
+        )
+    if code in _UNKNOWN:
+        source = _source(ca_bundle, os.environ)
+        named = f"{source.name} ({source.path}) does not hold it. " if source is not None else ""
+        cure = (
+            "Behind a company's proxy the issuer is the company: ask for its certificate as a PEM file, and name that "
+            "file with `ca_bundle` in nativeauth.toml, or with SSL_CERT_FILE."
+        )
+        what = "showed a certificate that is not trusted: this computer does not know who has issued it"
+        return what, f"{named}{cure}"
+    if code in _OTHER_NAME:
+        what = f"showed a certificate that is not trusted: it is for another name than {host}"
+        return (
+            what,
+            "Is the address in nativeauth.toml right? A network that asks for a sign-in of its own does this too.",
+        )
+    return f"showed a certificate that is not trusted ({error.verify_message})", ""

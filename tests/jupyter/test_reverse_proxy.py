@@ -1,0 +1,124 @@
+"""A browser that reaches Jupyter by another address than Jupyter has: it comes back by itself, or learns what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import Hostile
+from tests.html_page import Page
+from tests.http_browser import HttpBrowser
+from tests.jupyter.site import Site
+from tests.reverse_proxy import reverse_proxy
+
+
+@pytest.fixture
+def jp_base_url() -> str:
+    return "/jupyter/"
+
+
+@pytest.fixture
+def nginx(site: Site, tmp_path: Path) -> Iterator[tuple[int, HttpBrowser]]:
+    """The port of an nginx in front of Jupyter, and a browser that trusts its certificate."""
+    site.app.web_app.settings["allow_remote_access"] = True
+    with reverse_proxy(tmp_path / "nginx", site.port) as (port, ca_file):
+        yield port, HttpBrowser(press=["Sign in", "Go on"], ca_file=ca_file)
+
+
+async def sign_in(site: Site, origin: str, browser: HttpBrowser) -> Page:
+    """Open our page at *origin*, and press what is there to press."""
+    token = site.app.identity_provider.token
+    return await site.visit(f"{origin}{site.base}login?profile=acme&token={token}", browser)
+
+
+def redirect_uri_of(hostile: Hostile) -> str:
+    (asked,) = hostile.hits("authorize")
+    return asked.get("redirect_uri") or ""
+
+
+async def test_behind_tls_and_a_path(site: Site, hostile: Hostile, nginx: tuple[int, HttpBrowser]) -> None:
+    """SEC-022, NRM-012: with the lines in docs/network.md it needs no setting; the cookies are Secure, and for us."""
+    port, browser = nginx
+    done = await sign_in(site, f"https://127.0.0.1:{port}", browser)
+    assert done.url == f"https://127.0.0.1:{port}/jupyter/nativeauth/done/signed-in"
+    assert redirect_uri_of(hostile) == f"https://127.0.0.1:{port}/jupyter/nativeauth/callback"
+    set_cookies = [value for hop in browser.hops for name, value in hop.headers if name.lower() == "set-cookie"]
+    binding = next(value for value in set_cookies if value.startswith("nativeauth-"))
+    assert "Secure" in binding
+    assert "Path=/jupyter/nativeauth/callback" in binding
+    assert (await site.row())["state"] == "signed_in"
+
+
+async def test_behind_a_proxy_at_a_name(site: Site, hostile: Hostile, nginx: tuple[int, HttpBrowser]) -> None:
+    """SEC-022, SEC-024: the page says what to set, to the letter; set, it works. Until then the service has seen nobody."""
+    port, browser = nginx
+    origin = f"https://jupyter.localhost:{port}"  # another name than this machine's
+    refused = await sign_in(site, origin, browser)
+    assert "The browser is not on this machine" in refused.text
+    uri = f"{origin}/jupyter/nativeauth/callback"
+    assert f"redirect_uri = &quot;{uri}&quot;" in refused.text
+    assert hostile.hits("authorize") == []
+    site.write(acme={"redirect_uri": uri})
+    done = await sign_in(site, origin, browser)
+    assert done.url == f"{origin}/jupyter/nativeauth/done/signed-in"
+    assert redirect_uri_of(hostile) == uri
+
+
+async def test_a_name_in_a_header_is_not_believed(site: Site, hostile: Hostile) -> None:
+    """SEC-022: whoever sends another ``Host`` or ``X-Forwarded-Host`` has no code sent there."""
+    token = site.app.identity_provider.token
+    site.app.web_app.settings["allow_remote_access"] = True
+    for headers in (
+        {"Host": "evil.example"},
+        {"X-Forwarded-Host": "evil.example"},
+        {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https", "Forwarded": "host=evil.example"},
+    ):
+        navigation = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        answer = await site.fetch(f"login?profile=acme&token={token}", headers={**navigation, **headers})
+        assert answer.code == 200  # a page with a button, no redirect
+        assert b"evil.example" not in (answer.body or b"")
+    assert hostile.hits("authorize") == []
+
+
+@contextlib.asynccontextmanager
+async def forwarder(target: int) -> AsyncIterator[int]:
+    """What ``ssh -L PORT:localhost:TARGET`` is to both ends: bytes go to and fro."""
+
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", target)
+
+        async def pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                while piece := await source.read(65536):
+                    sink.write(piece)
+                    await sink.drain()
+            sink.close()
+
+        await asyncio.gather(pour(reader, back), pour(there, writer))
+
+    async with await asyncio.start_server(join, "127.0.0.1", 0) as server:
+        yield int(server.sockets[0].getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_through_a_tunnel(site: Site, hostile: Hostile, host: str) -> None:
+    """NRM-003, SEC-024: with ``ssh -L`` the browser comes back through the tunnel, by the address and not by the name."""
+    async with forwarder(site.port) as port:
+        browser = HttpBrowser(press=["Sign in", "Go on"])
+        done = await sign_in(site, f"http://{host}:{port}", browser)
+        assert done.url == f"http://127.0.0.1:{port}/jupyter/nativeauth/done/signed-in"
+        assert redirect_uri_of(hostile) == f"http://127.0.0.1:{port}/jupyter/nativeauth/callback"
+
+
+async def test_a_tunnel_at_a_port_that_is_not_registered(site: Site, hostile: Hostile) -> None:
+    """The service compares ports: the sentence names those that would do, before anybody is sent anywhere."""
+    site.write(acme={"redirect_ports": [40001, 40002]})
+    async with forwarder(site.port) as port:
+        refused = await sign_in(site, f"http://127.0.0.1:{port}", HttpBrowser(press=["Sign in", "Go on"]))
+        assert "40001" in refused.text
+        assert "40002" in refused.text
+        assert hostile.hits("authorize") == []
