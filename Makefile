@@ -100,17 +100,27 @@ quietly = said=$$( { $(1); } 2>&1 ) || { echo "$$said"; exit 1; }
 SYSTEM = chromium=$(or $(CHROMIUM),chromium) gnome-keyring=gnome-keyring-daemon dbus=dbus-run-session \
 	libglib2.0-bin=gdbus polkitd=pkcheck nginx-light=/usr/sbin/nginx fonts-dejavu-core=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 
+# What tests go without, and say so, where a system does not have it (any more).
+OPTIONAL = libkf5wallet-bin=kwalletd5 \
+	libqca-qt5-2-plugins=$(or $(wildcard /usr/lib/*/qca-qt5/crypto/libqca-ossl.so),libqca-ossl.so)
+
 system:
-	@missing=; for pair in $(SYSTEM); do \
-		command -v "$${pair#*=}" >/dev/null 2>&1 || test -e "$${pair#*=}" || missing="$$missing $${pair%%=*}"; \
-	done; \
+	@absent() { for pair in "$$@"; do \
+		command -v "$${pair#*=}" >/dev/null 2>&1 || test -e "$${pair#*=}" || printf ' %s' "$${pair%%=*}"; done; }; \
+	missing="$$(absent $(SYSTEM))"; optional="$$(test -e .venv/optional || absent $(OPTIONAL))"; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
-	test -z "$$missing" && exit 0; \
-	command -v apt-get >/dev/null || { echo "Not here, and needed by the tests:$$missing (Debian's names)"; exit 1; }; \
-	install="env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends$$missing"; \
+	test -z "$$missing$$optional" && exit 0; \
+	command -v apt-get >/dev/null || { \
+		test -z "$$missing" && exit 0; echo "Not here, and needed by the tests:$$missing (Debian's names)"; exit 1; }; \
+	install="env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends"; \
 	if test "$$(id -u)" = 0; then sudo=; \
 	elif sudo -n true 2>/dev/null; then sudo="sudo -n"; \
+	elif test -z "$$missing"; then exit 0; \
 	else echo "Some system packages are missing. Run this, and then make again:"; \
-		echo "    sudo apt-get update && sudo $$install"; exit 1; \
+		echo "    sudo apt-get update && sudo $$install$$missing"; exit 1; \
 	fi; \
-	echo "Installing:$$missing"; $$sudo apt-get update -qq && $$sudo $$install >/dev/null
+	$$sudo apt-get update -qq; \
+	for package in $$optional; do \
+		apt-cache show $$package >/dev/null 2>&1 && missing="$$missing $$package"; done; \
+	test -z "$$missing" || { echo "Installing:$$missing"; $$sudo $$install $$missing >/dev/null || exit 1; }; \
+	mkdir -p .venv; touch .venv/optional

@@ -54,7 +54,7 @@ async def test_behind_tls_and_a_path(site: Site, hostile: Hostile, nginx: tuple[
 
 
 async def test_behind_a_proxy_at_a_name(site: Site, hostile: Hostile, nginx: tuple[int, HttpBrowser]) -> None:
-    """SEC-022, SEC-024: the page says what to set, to the letter; set, it works. Until then the service has seen nobody."""
+    """SEC-022, SEC-024: the page says what to set, to the letter, before anybody is sent anywhere; set, it works."""
     port, browser = nginx
     origin = f"https://jupyter.localhost:{port}"  # another name than this machine's
     refused = await sign_in(site, origin, browser)
@@ -106,7 +106,7 @@ async def forwarder(target: int) -> AsyncIterator[int]:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_through_a_tunnel(site: Site, hostile: Hostile, host: str) -> None:
-    """NRM-003, SEC-024: with ``ssh -L`` the browser comes back through the tunnel, by the address and not by the name."""
+    """NRM-003, SEC-024: with ``ssh -L`` the browser comes back through the tunnel, to its address."""
     async with forwarder(site.port) as port:
         browser = HttpBrowser(press=["Sign in", "Go on"])
         done = await sign_in(site, f"http://{host}:{port}", browser)
