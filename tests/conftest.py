@@ -21,6 +21,7 @@ pytest_plugins = (
     "tests.isolation",
     "tests.canary",
     "tests.providers",
+    "tests.wheel",
     "tests.lab",
     "tests.browser",
     "tests.person",

@@ -15,7 +15,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,6 +41,7 @@ class Lab:
         config: Traitlets, such as ``{"ServerApp": {"ip": "localhost"}}``; on top of what tests need.
         env: More variables for it (and so for its kernels); None removes one.
         extension: Load jupyter_nativeauth.
+        command: What starts it; this Python's JupyterLab by default.
 
     Attributes:
         token: Jupyter's token.
@@ -57,8 +58,10 @@ class Lab:
         config: Mapping[str, Mapping[str, Any]] | None = None,
         env: Mapping[str, str | None] | None = None,
         extension: bool = True,
+        command: Sequence[str] = (sys.executable, "-m", "jupyterlab"),
     ) -> None:
         self.home = home
+        self._command = command
         self.base_url = base_url
         self.token = secrets.token_hex(24)
         self.log = home.folder / f"lab-{secrets.token_hex(4)}.log"
@@ -99,7 +102,7 @@ class Lab:
         env = {**os.environ, **self._env, "PYTHONUNBUFFERED": "1"}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", f"--config={file}"],
+                [*self._command, f"--config={file}"],
                 cwd=self.root,
                 env={name: value for name, value in env.items() if value is not None},
                 stdin=subprocess.DEVNULL,

@@ -241,20 +241,6 @@ def test_a_waiting_kernel_learns_that_it_was_denied(start: Callable[..., Lab], o
     assert len(run.traceback.splitlines()) < 8
 
 
-def test_a_restarted_server_says_why_it_needs_a_sign_in(
-    start: Callable[..., Lab], start_lab: Callable[..., Lab], oidc: OidcProvider
-) -> None:
-    """FLT-052: a login sealed with a stopped server's memory is not damage: sign in again, and why."""
-    lab = start()
-    browser, page = signed_in_to_jupyter(lab, oidc)
-    browser.follow(url(lab, "login?profile=acme"), page)
-    assert profiles(lab)["state"] == "signed_in"
-    lab.stop()
-    again = start_lab()
-    row = profiles(again)
-    assert (row["state"], "server that has stopped" in row["message"]) == ("other_key", True)
-
-
 def test_ports_that_the_service_does_not_know_are_not_used(
     start: Callable[..., Lab], home: Home, oidc: OidcProvider
 ) -> None:

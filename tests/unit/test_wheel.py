@@ -11,29 +11,12 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-import pytest
-
 from tests.isolation import Home
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 40_000
 """Bytes of JavaScript, built for production."""
 EXTENSION = "share/jupyter/labextensions/jupyter-nativeauth"
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this tree, built without Node and without a network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "HATCH_JUPYTER_BUILDER_SKIP_NPM": "1", "PATH": "/nowhere"},
-        check=True,
-        capture_output=True,
-    )
-    (built,) = folder.glob("*.whl")
-    return built
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
