@@ -329,8 +329,8 @@ class _Terminal:
             "Show this address to nobody."
         )
         return (
-            f"Sign in to {name}. Open this address in your browser, on whichever machine that is:\n\n"
-            f"  {plain(attempt.link)}\n\n{back}\n\n"
+            f"Sign in to {name}, in your browser on whichever machine that is ({attempt.why}).\n"
+            f"Open this address:\n\n  {plain(attempt.link)}\n\n{back}\n\n"
         )
 
     def _paste(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ._attempt import ListenerAttempt, Listening, front_end
 from ._tokens import Secret
+from ._way import place
 from .errors import ConfigError, LoginFailed
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class PasteAttempt(ListenerAttempt):
                 "this process listens on its machine for the answer; a browser that cannot reach it needs `jupyter "
                 f"nativeauth login {account.profile.name} --flow paste`, in a terminal there"
             )
+        elif not (here := place()).browser:
+            self.why = f"no browser opens here: {here.why}"
         super().__init__(account, ask, timeout, browse=_open_nothing)
 
     def paste(self, text: Secret) -> None:

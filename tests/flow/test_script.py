@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -37,7 +38,9 @@ from tests.isolation import Home
 from tests.keyring_daemon import keyring_daemon
 from tests.oidc_provider import OidcProvider
 from tests.person import Person
+from tests.ssh_server import ssh_server
 from tests.system_browser import SystemBrowser
+from tests.terminal import Terminal
 
 LOGIN = "from jupyter_nativeauth import login\nprint(login())\n"
 ALL = LOGIN + "from jupyter_nativeauth import get_session\nprint(get_session().get('/api/me').json()['name'])\n"
@@ -255,11 +258,26 @@ def test_where_nobody_is_there(person: Person, oidc: OidcProvider) -> None:
     assert oidc.journal() == []
 
 
-def test_over_ssh_no_browser_opens_on_the_far_machine(person: Person, oidc: OidcProvider) -> None:
-    """FLT-065: a display that is set does not help over SSH; a person at the terminal gets the address."""
-    env = {**os.environ, "SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22", "DISPLAY": ":99"}
-    text, _ = in_a_terminal(LOGIN.replace("login())", "login(timeout=5))"), env, "Open this address")
+def test_over_ssh_no_browser_opens_on_the_far_machine(
+    person: Person, home: Home, oidc: OidcProvider, tmp_path: Path
+) -> None:
+    """
+    FLT-054, FLT-065: a display that is set does not help over SSH; a person at the terminal gets an address, and the
+    reason. Ctrl-C travels there, and ends the wait.
+    """
+    there = {**home.env, "DISPLAY": ":99", "JUPYTER_NATIVEAUTH_AGENT": os.environ["JUPYTER_NATIVEAUTH_AGENT"]}
+    program = ["env", *(f"{name}={value}" for name, value in there.items()), sys.executable, "-c", LOGIN]
+    with (
+        ssh_server(tmp_path / "ssh") as server,
+        Terminal(server.terminal(shlex.join(program)), dict(os.environ)) as terminal,
+    ):
+        terminal.wait_for("Open this address")
+        terminal.type("\x03")
+        terminal.wait_for("Nobody was signed in.")
+        text = terminal.text
+    assert "you are here over SSH" in " ".join(text.split())
     assert "opens by itself" not in text
+    assert "Cancelled. Nobody was signed in." in text
 
 
 @pytest.mark.parametrize("program", ["false", "nothing-of-that-name"])

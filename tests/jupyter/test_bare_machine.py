@@ -53,8 +53,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_bare_machine(installed: Path, home: Home, hostile: Hostile, user: tuple[str, ...]) -> None:
     """
-    FLT-052: a sign-in by the sidebar's own requests serves three kernels, with one token request between them; doctor finds
-    nothing wrong; and after a restart all say that somebody has to sign in again, and why.
+    FLT-052: a sign-in by the sidebar's own requests serves three kernels, with one token request between them; the
+    doctor finds nothing wrong; and after a restart all say that somebody has to sign in again, and why.
     """
     if user and subprocess.run([*user, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this container may not make user namespaces")

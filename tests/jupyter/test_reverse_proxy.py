@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from tests.html_page import Page
 from tests.http_browser import HttpBrowser
 from tests.jupyter.site import Site
 from tests.reverse_proxy import reverse_proxy
+from tests.ssh_server import ssh_server
 
 
 @pytest.fixture
@@ -84,41 +83,25 @@ async def test_a_name_in_a_header_is_not_believed(site: Site, hostile: Hostile) 
     assert hostile.hits("authorize") == []
 
 
-@contextlib.asynccontextmanager
-async def forwarder(target: int) -> AsyncIterator[int]:
-    """What ``ssh -L PORT:localhost:TARGET`` is to both ends: bytes go to and fro."""
-
-    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", target)
-
-        async def pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(ConnectionError):
-                while piece := await source.read(65536):
-                    sink.write(piece)
-                    await sink.drain()
-            sink.close()
-
-        await asyncio.gather(pour(reader, back), pour(there, writer))
-
-    async with await asyncio.start_server(join, "127.0.0.1", 0) as server:
-        yield int(server.sockets[0].getsockname()[1])
+@pytest.fixture
+def tunnel(site: Site, tmp_path: Path) -> Iterator[int]:
+    """The port at which ``ssh -L`` shows Jupyter."""
+    with ssh_server(tmp_path / "ssh") as server, server.tunnel(site.port) as port:
+        yield port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_through_a_tunnel(site: Site, hostile: Hostile, host: str) -> None:
+async def test_through_a_tunnel(site: Site, hostile: Hostile, tunnel: int, host: str) -> None:
     """NRM-003, SEC-024: with ``ssh -L`` the browser comes back through the tunnel, to its address."""
-    async with forwarder(site.port) as port:
-        browser = HttpBrowser(press=["Sign in", "Go on"])
-        done = await sign_in(site, f"http://{host}:{port}", browser)
-        assert done.url == f"http://127.0.0.1:{port}/jupyter/nativeauth/done/signed-in"
-        assert redirect_uri_of(hostile) == f"http://127.0.0.1:{port}/jupyter/nativeauth/callback"
+    done = await sign_in(site, f"http://{host}:{tunnel}", HttpBrowser(press=["Sign in", "Go on"]))
+    assert done.url == f"http://127.0.0.1:{tunnel}/jupyter/nativeauth/done/signed-in"
+    assert redirect_uri_of(hostile) == f"http://127.0.0.1:{tunnel}/jupyter/nativeauth/callback"
 
 
-async def test_a_tunnel_at_a_port_that_is_not_registered(site: Site, hostile: Hostile) -> None:
+async def test_a_tunnel_at_a_port_that_is_not_registered(site: Site, hostile: Hostile, tunnel: int) -> None:
     """The service compares ports: the sentence names those that would do, before anybody is sent anywhere."""
     site.write(acme={"redirect_ports": [40001, 40002]})
-    async with forwarder(site.port) as port:
-        refused = await sign_in(site, f"http://127.0.0.1:{port}", HttpBrowser(press=["Sign in", "Go on"]))
-        assert "40001" in refused.text
-        assert "40002" in refused.text
-        assert hostile.hits("authorize") == []
+    refused = await sign_in(site, f"http://127.0.0.1:{tunnel}", HttpBrowser(press=["Sign in", "Go on"]))
+    assert "40001" in refused.text
+    assert "40002" in refused.text
+    assert hostile.hits("authorize") == []
