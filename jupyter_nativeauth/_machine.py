@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from jupyter_core.paths import jupyter_config_path, jupyter_path
 from packaging.requirements import Requirement
 
+from . import __version__
 from ._finding import Finding
 from ._way import Evidence, place
 from .errors import VaultTooNew
@@ -59,6 +60,7 @@ class FileSystem(NamedTuple):
 def machine(folder: Path) -> Iterator[Finding]:
     """What there is to say of this computer; *folder* is where the logins are."""
     yield from _versions()
+    yield from _of_the_server(os.environ)
     yield from _extensions()
     yield from _folder_of(folder)
     yield from _locks(folder)
@@ -139,6 +141,17 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def _of_the_server(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """A kernel can have an environment of its own, with another version of us than the Jupyter server has."""
+    theirs = environ.get("JUPYTER_NATIVEAUTH_VERSION")
+    if theirs and theirs != __version__:
+        yield Finding(
+            "warning",
+            f"The Jupyter server has jupyter-nativeauth {theirs}, and here it is {__version__}.",
+            "Install the same version in both environments, and restart the server and its kernels.",
+        )
 
 
 def _extensions() -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from jupyter_server.extension.application import ExtensionApp
 
+from . import __version__
 from ._accounts import Accounts, use_accounts
 from ._api import API_ROUTES
 from ._files import private_folder
@@ -84,7 +85,7 @@ class NativeAuthExtension(ExtensionApp):
 
     def _lend_key(self) -> None:
         """Kernels and Jupyter's terminals inherit the environment, and so find the key agent and the server's pages."""
-        os.environ["JUPYTER_NATIVEAUTH_BASE_URL"] = self._server.base_url
+        os.environ.update(JUPYTER_NATIVEAUTH_BASE_URL=self._server.base_url, JUPYTER_NATIVEAUTH_VERSION=__version__)
         if sys.platform == "win32":
             return
         from .agent import KeyAgent
@@ -261,7 +262,7 @@ class NativeAuthExtension(ExtensionApp):
         await self.watch.stop()
         for pending in self.host.pending.all():
             await asyncio.to_thread(self.host.pending.cancel, pending.id)
-        for name in ("JUPYTER_NATIVEAUTH_AGENT", "JUPYTER_NATIVEAUTH_BASE_URL"):
+        for name in ("JUPYTER_NATIVEAUTH_AGENT", "JUPYTER_NATIVEAUTH_BASE_URL", "JUPYTER_NATIVEAUTH_VERSION"):
             os.environ.pop(name, None)
         await asyncio.to_thread(self._close_ports, at_once=True)
         if self._agent is not None:

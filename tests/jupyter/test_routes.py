@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from jupyter_server.serverapp import JupyterServerAuthWarning, ServerApp
 
+from jupyter_nativeauth import __version__
 from jupyter_nativeauth._api import API_ROUTES
 from jupyter_nativeauth._handlers import ROUTES
 from jupyter_nativeauth._paste_page import PASTE_ROUTES
@@ -52,6 +53,7 @@ def test_jupyter_has_nothing_to_warn_of() -> None:
         try:
             server.initialize(argv=["--allow-root"], find_extensions=False, new_httpserver=False)
             assert os.environ["JUPYTER_NATIVEAUTH_BASE_URL"] == "/"
+            assert os.environ["JUPYTER_NATIVEAUTH_VERSION"] == __version__
             agent = os.environ["JUPYTER_NATIVEAUTH_AGENT"]
         finally:
             server.io_loop.run_sync(server.cleanup_extensions)
@@ -59,6 +61,7 @@ def test_jupyter_has_nothing_to_warn_of() -> None:
     assert [message for message in ours if "nativeauth" in message.lower()] == []
     assert "JUPYTER_NATIVEAUTH_AGENT" not in os.environ
     assert "JUPYTER_NATIVEAUTH_BASE_URL" not in os.environ
+    assert "JUPYTER_NATIVEAUTH_VERSION" not in os.environ
     assert not os.path.exists(agent)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_nativeauth import __version__
 from jupyter_nativeauth._machine import _extensions, _folder_of, _leftovers, file_system, machine, outdated, way
 from jupyter_nativeauth.vault import FileVault
 from tests.isolation import Home
@@ -100,3 +101,19 @@ def test_nothing_is_changed(home: Home) -> None:
     before = sorted(home.folder.rglob("*"))
     assert "error" not in {one.level for one in machine(home.data / "nativeauth")}
     assert sorted(home.folder.rglob("*")) == before
+
+
+def test_another_version_than_the_server_s_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A kernel with an environment of its own may have an older one; the same, or none at all, is nothing to tell."""
+
+    def told() -> list[str]:
+        return [
+            finding.message for finding in machine(tmp_path) if finding.message.startswith("The Jupyter server has")
+        ]
+
+    monkeypatch.delenv("JUPYTER_NATIVEAUTH_VERSION", raising=False)
+    assert told() == []
+    monkeypatch.setenv("JUPYTER_NATIVEAUTH_VERSION", __version__)
+    assert told() == []
+    monkeypatch.setenv("JUPYTER_NATIVEAUTH_VERSION", "99.0")
+    assert told() == [f"The Jupyter server has jupyter-nativeauth 99.0, and here it is {__version__}."]
