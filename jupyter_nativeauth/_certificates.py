@@ -6,8 +6,11 @@ A profile's ``ca_bundle`` counts first, then ``SSL_CERT_FILE``, then ``SSL_CERT_
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import os
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -15,7 +18,7 @@ from typing import NamedTuple
 
 from .errors import ConfigError
 
-__all__ = ["context", "kept_context", "reason"]
+__all__ = ["context", "explain", "kept_context", "tls_problem"]
 
 
 class _Source(NamedTuple):
@@ -51,9 +54,9 @@ def context(ca_bundle: str | None, environ: Mapping[str, str] = os.environ) -> s
     try:
         if source.name != "SSL_CERT_DIR":
             return ssl.create_default_context(cafile=source.path)
-        os.listdir(source.path)  # noqa: PTH208 - OpenSSL itself says nothing of a folder that is not there
+        _look_into(source.path)
         return ssl.create_default_context(capath=source.path)
-    except OSError:
+    except (OSError, ValueError):  # the latter for a path with a NUL
         what = "folder" if source.name == "SSL_CERT_DIR" else "file with certificates (PEM)"
         cure = "in nativeauth.toml" if ca_bundle is not None else "in the environment of Jupyter, or remove it"
         raise ConfigError(
@@ -69,9 +72,22 @@ def kept_context(ca_bundle: str | None, environ: Mapping[str, str] = os.environ)
     try:
         facts = os.stat(source.path) if source is not None else None  # noqa: PTH116 - the path is a str
         state = (facts.st_ino, facts.st_mtime_ns, facts.st_size) if facts is not None else ()
-    except OSError:
+    except (OSError, ValueError):  # also for several folders: OpenSSL looks into those anew each time
         state = ()
     return _made(source, state)
+
+
+def _look_into(folders: str) -> None:
+    """OpenSSL takes several folders, as in PATH, and says nothing of those that are not there: one has to be."""
+    problem: OSError | None = None
+    for folder in folders.split(os.pathsep):
+        try:
+            os.listdir(folder)  # noqa: PTH208 - only whether it can be done
+        except OSError as error:
+            problem = error
+        else:
+            return
+    raise problem or FileNotFoundError(folders)
 
 
 @functools.lru_cache(maxsize=8)
@@ -85,13 +101,30 @@ def _made(source: _Source | None, state: tuple[int, ...]) -> ssl.SSLContext:  # 
 _NOT_YET, _OVER, _UNKNOWN, _OTHER_NAME = 9, 10, (2, 18, 19, 20, 21), (62, 64)
 
 
-def reason(error: ssl.SSLCertVerificationError, host: str, ca_bundle: str | None) -> tuple[str, str]:
+def tls_problem(error: BaseException) -> ssl.SSLError | None:
+    """What TLS itself said, somewhere below *error*."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
+async def explain(problem: ssl.SSLError, host: str, port: int | None, ca_bundle: str | None) -> tuple[str, str]:
     """
-    Why the certificate of *host* was not trusted, to go on after its name; and what to do.
+    What was wrong with TLS, to go on after the name of *host*; and what to do.
 
     A clock that is wrong makes good certificates bad, so the time is said where it may be the reason.
+
+    Args:
+        problem: What TLS said.
+        host: Who was asked.
+        port: Where to ask once more, if the certificate is another name's; ``None`` where a proxy stands between.
+        ca_bundle: As for :func:`context`.
     """
-    code = error.verify_code
+    if not isinstance(problem, ssl.SSLCertVerificationError):
+        speaks = problem.reason not in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
+        return "could not be reached over TLS", "" if speaks else "What answers there speaks no TLS. Is the port right?"
+    code = problem.verify_code
     if code in (_NOT_YET, _OVER):
         what = "is not valid yet" if code == _NOT_YET else "is over"
         now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
@@ -109,9 +142,32 @@ def reason(error: ssl.SSLCertVerificationError, host: str, ca_bundle: str | None
         what = "showed a certificate that is not trusted: this computer does not know who has issued it"
         return what, f"{named}{cure}"
     if code in _OTHER_NAME:
-        what = f"showed a certificate that is not trusted: it is for another name than {host}"
+        names = await _names(host, port, ca_bundle) if port is not None else ()
+        whose = f"for {' and '.join(names)}, not for {host}" if names else f"for another name than {host}"
         return (
-            what,
+            f"showed a certificate that is not trusted: it is {whose}",
             "Is the address in nativeauth.toml right? A network that asks for a sign-in of its own does this too.",
         )
-    return f"showed a certificate that is not trusted ({error.verify_message})", ""
+    return (
+        f"showed a certificate that is not trusted ({problem.verify_message})",
+        "Whoever has issued it can tell what that means; Python 3.13 and later is stricter than browsers are.",
+    )
+
+
+async def _names(host: str, port: int, ca_bundle: str | None) -> tuple[str, ...]:
+    """
+    Up to three names that the certificate of *host* is for.
+
+    The connection that was refused does not tell, so this makes another one, on which nothing is sent. Who has issued
+    the certificate is checked there as well: not everybody can have any name repeated here.
+    """
+    with contextlib.suppress(ConfigError, OSError, TimeoutError):
+        trusted = context(ca_bundle)
+        trusted.check_hostname = False
+        async with asyncio.timeout(2):
+            _, writer = await asyncio.open_connection(host, port, ssl=trusted, server_hostname=host)
+        shown = writer.get_extra_info("peercert")
+        writer.transport.abort()
+        named = [value for _, value in shown.get("subjectAltName", ()) if re.fullmatch(r"[\w.*:-]+", value, re.ASCII)]
+        return tuple(named[:3])
+    return ()

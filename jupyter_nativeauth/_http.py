@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._oauth import Post
 from ._origin import is_secure, origin, stays_here
-from ._proxy import proxy_to
+from ._proxy import Proxy, proxy_to
 from ._tokens import Body, Secret
 from .errors import ConfigError, ProviderUnavailable
 
@@ -141,22 +141,23 @@ class ProviderClient:
 
         from ._certificates import kept_context
 
-        _, host, _ = origin(url)
-        local = stays_here(host) or self._is_own(url)
-        sent = False
+        _, host, port = origin(url)
+        proxy = None if stays_here(host) or self._is_own(url) else proxy_to(host)
+        sent = asked = False
 
         async def watch(event: str, told: Mapping[str, Any]) -> None:
-            nonlocal sent
+            nonlocal sent, asked
             if event.endswith("send_request_headers.started"):
                 # A proxy is asked for a tunnel first, in the same words: nothing of ours is in that.
-                sent = sent or told["request"].method != b"CONNECT"
+                asked, sent = True, sent or told["request"].method != b"CONNECT"
 
         try:
             async with asyncio.timeout(self._deadline):
                 async with (
                     httpx.AsyncClient(
                         verify=kept_context(self._ca_bundle) if url.startswith("https:") else False,
-                        trust_env=not local,
+                        proxy=proxy.url if proxy is not None else None,
+                        trust_env=False,
                         timeout=None,  # noqa: S113 - the deadline above is a total one
                         follow_redirects=False,
                     ) as client,
@@ -180,28 +181,25 @@ class ProviderClient:
         except ConfigError:
             raise  # what names the certificates names no file
         except Exception as error:  # noqa: BLE001 - a proxy that httpx cannot speak to is an ImportError, for one
-            failure = self._failure(host, error, sent=sent)
-            if failure.code == "network" and not sent and not local and (proxy := proxy_to(host)) is not None:
-                message, hint = proxy.words(host, error)
-                failure = ProviderUnavailable(message, code="proxy", hint=hint)
+            failure = await self._failure(host, port, error, proxy, sent=sent, asked=asked)
         # Raised out here: the error in there holds the request, and would stay behind as `__context__`.
         raise failure
 
-    def _failure(self, host: str, error: Exception, *, sent: bool) -> ProviderUnavailable:
+    async def _failure(
+        self, host: str, port: int, error: Exception, proxy: Proxy | None, *, sent: bool, asked: bool
+    ) -> ProviderUnavailable:
         """What happened, without the library's own words: they can hold headers."""
-        import ssl
+        from ._certificates import explain, tls_problem
 
-        from ._certificates import reason
-
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                what, hint = reason(cause, host, self._ca_bundle)
-                return _lost(host, what, "tls", hint=hint, sent=sent)
-            if isinstance(cause, ssl.SSLError):
-                return _lost(host, "could not be reached over TLS", "tls", sent=sent)
-            cause = cause.__cause__ or cause.__context__
-        return _lost(host, "could not be reached, or broke the connection", "network", sent=sent)
+        problem = tls_problem(error)
+        # Before a proxy that speaks TLS was asked for anything, the certificate in question is the proxy's own.
+        if proxy is not None and not sent and (problem is None or (proxy.speaks_tls and not asked)):
+            message, hint = proxy.words(host, error)
+            return ProviderUnavailable(message, code="proxy", hint=hint)
+        if problem is None:
+            return _lost(host, "could not be reached, or broke the connection", "network", sent=sent)
+        what, hint = await explain(problem, host, port if proxy is None else None, self._ca_bundle)
+        return _lost(host, what, "tls", hint=hint, sent=sent)
 
     def _is_own(self, url: str) -> bool:
         return bool(self._own_network) and url.startswith(self._own_network)
@@ -217,9 +215,10 @@ class ProviderClient:
 
 
 def _date(response: httpx.Response) -> float | None:
-    """The time by the service's own clock (RFC 9110, section 6.6.1): this computer's may be wrong."""
+    """The time by the service's own clock (RFC 9110, 6.6.1), also from a cache that kept it a while (RFC 9111, 5.1)."""
     try:
-        return parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+        date = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+        return date + (_whole(response.headers.get("age", "")) or 0.0)
     except (OverflowError, ValueError):
         return None
 

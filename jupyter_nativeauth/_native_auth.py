@@ -13,6 +13,8 @@ from ._accounts import accounts
 from ._certificates import context
 from ._flow import Flow
 from ._origin import is_loopback
+from ._proxy import unusable
+from .errors import ConfigError
 from .profiles import Profile
 
 __all__ = ["NativeAuth", "client_options"]
@@ -52,6 +54,8 @@ def client_options(profile: str | Profile | None, chosen: dict[str, Any]) -> dic
         environ = os.environ if chosen.get("trust_env", True) else {}
         own["verify"] = context(account.profile.ca_bundle, environ)
     if "proxy" not in chosen:
+        if chosen.get("trust_env", True) and (problem := unusable()) is not None:
+            raise ConfigError(problem[0], code="proxy", hint=problem[1])
         own["mounts"] = _not_by_proxy(account.profile)
     return {**own, **chosen}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from jupyter_nativeauth._oauth import Ask, authorization_request
 from jupyter_nativeauth.keys import Keys
 from jupyter_nativeauth.profiles import Profile, Profiles
 from jupyter_nativeauth.testing import Clock
+from tests.answers import Answer
 from tests.certificates import Authority
 from tests.hostile import Hostile
 from tests.http_browser import HttpBrowser
@@ -38,6 +40,12 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return authority
 
 
+def hashed(authority: Authority) -> str:
+    """What OpenSSL wants a certificate in a folder to be called."""
+    command = ["openssl", "x509", "-noout", "-hash", "-in", str(authority.ca_file)]
+    return f"{subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()}.0"
+
+
 def asked(provider: Hostile, **options: str) -> str:
     """Ask *provider* for its keys: what is said when that fails."""
     with pytest.raises(ProviderUnavailable) as caught:
@@ -51,7 +59,11 @@ def asked(provider: Hostile, **options: str) -> str:
     ("options", "words", "cure"),
     [
         ({}, "this computer does not know who has issued it", "`ca_bundle` in nativeauth.toml, or with SSL_CERT_FILE"),
-        ({"names": ("other.example",)}, "it is for another name than 127.0.0.1", "Is the address in nativeauth.toml"),
+        (
+            {"names": ("other.example",)},
+            "it is for other.example, not for 127.0.0.1",
+            "Is the address in nativeauth.toml",
+        ),
         ({"days": -1}, "a certificate that is over", "If not, set this computer's clock."),
         ({"begins": 2, "days": 3}, "a certificate that is not valid yet", "If not, set this computer's clock."),
     ],
@@ -92,6 +104,52 @@ def test_certificates_that_are_not_there(
     assert f"Correct {variable} in the environment" in caught.value.hint
 
 
+def test_a_path_that_no_file_can_have(tmp_path: Path) -> None:
+    """The same sentence, and no error of Python's own."""
+    with pytest.raises(ConfigError, match=r"`ca_bundle` names .*, which is not a readable file"):
+        ProviderClient(ca_bundle=f"{tmp_path}/a\0b").get("https://id.example/keys")
+
+
+def test_several_folders_of_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """OpenSSL takes them as PATH has them; one that is not there is passed over, as long as another is."""
+    authority = Authority(tmp_path)
+    with Hostile(tls=authority.server_context()) as provider:
+        folder = tmp_path / "certificates"
+        folder.mkdir()
+        (folder / hashed(authority)).write_bytes(authority.ca_file.read_bytes())
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        gone = [str(tmp_path / "gone"), str(tmp_path / "gone too")]
+        monkeypatch.setenv("SSL_CERT_DIR", os.pathsep.join([gone[0], str(folder)]))
+        assert ProviderClient().get(f"{provider.issuer}/jwks").status == 200
+        monkeypatch.setenv("SSL_CERT_DIR", os.pathsep.join(gone))
+        with pytest.raises(ConfigError, match="SSL_CERT_DIR names"):
+            ProviderClient().get(f"{provider.issuer}/jwks")
+
+
+def test_a_login_outlives_its_certificates(tmp_path: Path) -> None:
+    """FLT-008: while the file is gone the access token serves; once it is back, the renewal goes on where it was."""
+    authority = Authority(tmp_path)
+    with Hostile(tls=authority.server_context()) as provider:
+        keys = Keys(tmp_path, server=True, environ={})
+        keys.find("memory", create=True)
+        bundle = tmp_path / "company.pem"
+        bundle.write_bytes(authority.ca_file.read_bytes())
+        profile = Profile("acme", issuer=provider.issuer, client_id="cli", key_source="memory", ca_bundle=str(bundle))
+        clock = Clock()
+        account = Account(profile, keys, tmp_path, clock=clock)
+        sign_in(account)
+        first = account.access_token().reveal()
+        bundle.unlink()
+        clock.advance(3590)  # so late that it is renewed
+        assert account.access_token().reveal() == first
+        clock.advance(20)  # and now it is over
+        with pytest.raises(ConfigError, match=r"company\.pem"):
+            account.access_token()
+        bundle.write_bytes(authority.ca_file.read_bytes())
+        assert account.access_token().reveal() != first
+        assert provider.violations == []
+
+
 @pytest.mark.parametrize("way", ["ca_bundle", "SSL_CERT_FILE", "SSL_CERT_DIR"])
 def test_a_company_s_certificates_count_as_soon_as_they_are_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, elsewhere: Authority, way: str
@@ -110,9 +168,8 @@ def test_a_company_s_certificates_count_as_soon_as_they_are_there(
         with pytest.raises(ProviderUnavailable):
             client.get(f"{provider.issuer}/jwks")
         bundle.unlink()
-        if way == "SSL_CERT_DIR":  # OpenSSL looks for files that are called by the hash of the subject
-            named = ["openssl", "x509", "-noout", "-hash", "-in", str(authority.ca_file)]
-            bundle = folder / f"{subprocess.run(named, capture_output=True, text=True, check=True).stdout.strip()}.0"
+        if way == "SSL_CERT_DIR":
+            bundle = folder / hashed(authority)
         bundle.write_bytes(authority.ca_file.read_bytes())
         assert client.get(f"{provider.issuer}/jwks").status == 200
 
@@ -186,6 +243,18 @@ def test_a_service_whose_token_is_wrong_is_not_our_clock(
         sign_in(wrong_clock(0))
     assert "tell the people who run the service" in caught.value.hint
     assert "clock is" not in caught.value.hint
+
+
+def test_an_answer_that_a_cache_has_kept_says_for_how_long(hostile: Hostile) -> None:
+    """RFC 9111, section 5.1: its Date is old, and the service's clock all the same right."""
+    hostile.answer("jwks", Answer(json={"keys": []}, headers={"Age": "3600"}))
+    client = ProviderClient()
+    assert client.get(f"{hostile.issuer}/jwks").status == 200
+    kept = client.date
+    assert client.get(f"{hostile.issuer}/jwks").status == 200
+    assert kept is not None
+    assert client.date is not None
+    assert 3500 < kept - client.date <= 3600
 
 
 def test_a_clock_that_is_a_little_wrong_does_not_matter(wrong_clock: Callable[[float], Account]) -> None:
