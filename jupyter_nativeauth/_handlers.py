@@ -72,7 +72,7 @@ class InitiateHandler(_Public):
         page = await self.work(functools.partial(host.initiate, profile, request.query, cookies, request.headers))
         if page is None:
             query = {"profile": profile, "link": host.initiations.keep(profile, request.query)}
-            page = redirect(f"{self._base}login?{urlencode(query)}")
+            page = redirect(self.page_link(f"login?{urlencode(query)}"))
         answer(self, page)
 
 
@@ -81,7 +81,7 @@ class DoneHandler(_Public):
 
     @allow_unauthenticated
     async def get(self, outcome: str) -> None:
-        answer(self, self.extension.host.done(outcome, self.get_query_argument("again", ""), self._base))
+        answer(self, self.extension.host.done(outcome, self.get_query_argument("again", ""), self.page_link("")))
 
 
 class LogoutCallbackHandler(_Public):
@@ -144,7 +144,7 @@ class Asking(Quiet):
         """This page, asked for once more."""
         names = ("profile", "scope", "acr_values", "max_age", "switch", "flow", "link")
         query = {name: value for name in names if (value := self.get_argument(name, ""))}
-        return f"{self.request.path}?{urlencode(query | more)}"
+        return self.page_link(f"{self.request.path.rpartition('/nativeauth/')[2]}?{urlencode(query | more)}")
 
 
 _NO_WAY_BACK = ("no_redirect_uri", "port_not_allowed")  # one can do without
@@ -199,7 +199,7 @@ class LoginHandler(Asking):
             title=f"Sign in to {account.profile.name}?",
             text=f"You go on to the service, and come back here.{more}",
             button="Sign in",
-            action=f"{self._base}login",
+            action=self.page_link("login"),
             fields=self.fields(account, ask) | ({"link": self._link} if self._link else {}),
         )
 
@@ -232,7 +232,7 @@ class LoginHandler(Asking):
         """Begin, and say where this tab goes on. A tab whose address is to be pasted is another one than this."""
         pending = await self.begin(account, ask, self.flow)
         if pending.entry:
-            return f"{self._base}paste?{urlencode({'profile': account.profile.name})}"
+            return self.page_link(f"paste?{urlencode({'profile': account.profile.name})}")
         return self.extension.host.go_address(pending)
 
 
@@ -262,7 +262,7 @@ class LogoutHandler(Asking):
             title=f"Sign out of {account.profile.name}?",
             text="Every notebook and script of yours on this machine is signed out, and so is your browser there.",
             button="Sign out",
-            action=f"{self._base}logout",
+            action=self.page_link("logout"),
             fields=self.fields(account, Ask()),
         )
 
@@ -274,7 +274,7 @@ class LogoutHandler(Asking):
         if not report.local:
             return error_page(self._failed, str(report), "")
         if link is None:
-            return redirect(f"{self._base}done/signed-out")
+            return redirect(self.page_link("done/signed-out"))
         return forward_page(
             title=f"Signing out of {account.profile.name}",
             text="You are signed out here. One more step ends the session at the service.",

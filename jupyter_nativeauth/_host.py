@@ -303,7 +303,7 @@ class Host:
         Args:
             outcome: What to say.
             again: The ticket of *Try again*, if the address held one.
-            base: The path of the ``/nativeauth/`` routes here, with its last slash.
+            base: From that page to the ``/nativeauth/`` routes, with its last slash.
         """
         usable = again.replace("-", "").replace("_", "").isalnum() and again.isascii() and len(again) < 64
         return done_page(outcome, again=f"{base}go/{again}" if usable else "")

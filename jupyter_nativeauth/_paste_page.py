@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import functools
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from jupyter_server.auth.decorator import authorized
 from tornado import web
 
-from ._attempt import login_link
 from ._callback import Mismatch
 from ._handlers import Asking
-from ._oauth import Ask
 from ._pages import Page, done_page, paste_page, redirect
 from ._paste import PASTE_CARE
 from ._tokens import Secret
@@ -75,7 +74,7 @@ class PasteHandler(Asking):
         error = pending.outcome.exception()
         if isinstance(error, NativeAuthError):
             raise error
-        return redirect(f"{self._base}done/signed-in")
+        return redirect(self.page_link("done/signed-in"))
 
     def _nothing_waits(self, account: Account) -> LoginFailed:
         return LoginFailed(
@@ -85,9 +84,8 @@ class PasteHandler(Asking):
         )
 
     def _again(self, **_: str) -> str:
-        return login_link(
-            self.get_argument("profile", ""), Ask(), {"JUPYTER_NATIVEAUTH_BASE_URL": self.base_url}, flow="paste"
-        )
+        query = {"profile": self.get_argument("profile", ""), "flow": "paste"}
+        return self.page_link(f"login?{urlencode({name: value for name, value in query.items() if value})}")
 
     def _form(self, pending: Pending, problem: tuple[str, str] = ("", "")) -> Page:
         name, here = pending.account.profile.name, bool(pending.entry)
@@ -98,7 +96,7 @@ class PasteHandler(Asking):
             text=f"{'Sign in there' if here else 'Or go on where you began it'}. If the browser ends on a page that "
             "does not open, copy the whole address of that page, and paste it here:",
             care=PASTE_CARE,
-            action=f"{self._base}paste",
+            action=self.page_link("paste"),
             fields={"_xsrf": self.xsrf_token.decode("ascii"), "profile": name, "id": pending.id},
             problem=problem,
         )

@@ -10,6 +10,7 @@ import functools
 import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote, urlsplit
 
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
@@ -69,6 +70,16 @@ class Quiet(JupyterHandler):
     def _base(self) -> str:
         return f"{self.base_url}nativeauth/"
 
+    def page_link(self, route: str) -> str:
+        """
+        From this page to another of ours, relative to it: so it leads there below whatever path the browser sees us.
+
+        Args:
+            route: What stands behind ``nativeauth/``, with its query.
+        """
+        deep = self.request.path.rpartition("/nativeauth/")[2].count("/")
+        return f"{'../' * deep or './'}{route}"
+
     @property
     def is_foreign(self) -> bool:
         """Whether the browser says that another site sent it. Jupyter's own check may be switched off."""
@@ -92,8 +103,23 @@ class Quiet(JupyterHandler):
 
     def home(self, account: Account, ask: Ask, flow: str = "") -> str:
         """Our page that begins the same sign-in anew, for this browser."""
-        environ = {"JUPYTER_NATIVEAUTH_BASE_URL": self.base_url}
-        return self.here + login_link(account.profile.name, ask, environ, flow=flow)
+        base, named = self.base_url, account.profile.redirect_uri or ""
+        if named.startswith(f"{self.here}/") and not is_at_hub(os.environ):
+            base = urlsplit(named).path.partition("nativeauth/callback")[0]
+        return self.here + login_link(account.profile.name, ask, {"JUPYTER_NATIVEAUTH_BASE_URL": base}, flow=flow)
+
+    @property
+    def lost_path(self) -> str:
+        """
+        The path below which the browser sees us, if a proxy takes it off; else empty.
+
+        Known from the page that posts, by the browser's own word. It is only ever shown.
+        """
+        page = urlsplit(self.request.headers.get("Referer", ""))
+        if not self.origin or f"{page.scheme}://{page.netloc}" != self.origin:
+            return ""
+        seen, ours = (unquote(path).rpartition("nativeauth/")[0] for path in (page.path, self.request.path))
+        return page.path.rpartition("nativeauth/")[0] if seen != ours else ""
 
     def entry(self) -> str:
         """Where our pages are for this browser: at the name that an answer can come back to, if there is such a one."""
@@ -155,11 +181,18 @@ class Quiet(JupyterHandler):
             pastes: Whether it does without the browser coming back.
 
         Raises:
-            ConfigError: The browser is not on this machine, and nothing says how it gets back here.
+            ConfigError: The browser is not on this machine, and nothing says how it gets back here; or a proxy takes
+                the path off that it would need for that.
         """
         profile = account.profile
         if profile.redirect_uri:
             return str(profile.redirect_uri)
+        if path := self.lost_path:
+            raise ConfigError(
+                f"A proxy takes the path {path} off, so neither Jupyter's pages nor the service would find back here.",
+                code="path_taken_off",
+                hint=f'Let the proxy keep it, and start Jupyter with --ServerApp.base_url="{path}".',
+            )
         uri = self.extension.redirect_base(self.request.host, forwarded=self.is_forwarded, origin=self.origin)
         if uri is None and pastes:
             uri = self.extension.own_redirect_uri

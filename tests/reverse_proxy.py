@@ -39,9 +39,14 @@ http {{
 
 
 @contextlib.contextmanager
-def reverse_proxy(folder: Path, backend: int) -> Iterator[tuple[int, str]]:
+def reverse_proxy(folder: Path, backend: int, *, strip: bool = False) -> Iterator[tuple[int, str]]:
     """
-    nginx with the lines from docs/network.md, in front of a Jupyter server at the port *backend*.
+    nginx with the lines from docs/network.md, in front of a Jupyter server.
+
+    Args:
+        folder: A new one, for all that it writes.
+        backend: Jupyter's port.
+        strip: Do the very thing that those lines warn of: take the path off.
 
     Yields:
         Its port, and the file with the authority of its certificate.
@@ -51,7 +56,8 @@ def reverse_proxy(folder: Path, backend: int) -> Iterator[tuple[int, str]]:
     authority.server_context()
     (lines,) = re.findall(r"```nginx\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     port, config = free_port(), folder / "nginx.conf"
-    location = lines.replace(":8888", f":{backend}")
+    assert ":8888;" in lines
+    location = lines.replace(":8888;", f":{backend}{'/' if strip else ''};")
     config.write_text(CONFIG.format(folder=folder, port=port, location=location), encoding="utf-8")
     process = subprocess.Popen(
         ["/usr/sbin/nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)],

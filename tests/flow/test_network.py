@@ -258,7 +258,7 @@ def test_an_answer_that_a_cache_has_kept_says_for_how_long(hostile: Hostile) -> 
 
 
 def test_a_clock_that_is_a_little_wrong_does_not_matter(wrong_clock: Callable[[float], Account]) -> None:
-    """FLT-033, NRM-083: less than a minute is leeway; and what was granted counts from when it came."""
+    """FLT-033, NRM-083: less than a minute is leeway; and a login goes on: it counts from when it came here."""
     account = wrong_clock(45)
     sign_in(account)
     assert account.access_token().reveal()
@@ -327,7 +327,7 @@ def in_a_network(lines: str, code: str) -> str:
 @pytest.mark.root
 @pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
 def test_a_dead_ipv6_address_costs_no_sign_in() -> None:
-    """FLT-063, RFC 8305: where a service's first address is dead, the second is tried a moment later."""
+    """FLT-063, RFC 8305: where a service's first address does not answer, the second is tried a moment later."""
     assert in_a_network(DEAD_IPV6, TWO_ADDRESSES) == "200\n"
 
 

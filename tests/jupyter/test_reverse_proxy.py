@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
+from tests.answers import redirect
 from tests.hostile import Hostile
 from tests.html_page import Page
 from tests.http_browser import HttpBrowser
@@ -21,17 +26,22 @@ def jp_base_url() -> str:
 
 
 @pytest.fixture
-def nginx(site: Site, tmp_path: Path) -> Iterator[tuple[int, HttpBrowser]]:
-    """The port of an nginx in front of Jupyter, and a browser that trusts its certificate."""
+def nginx(site: Site, tmp_path: Path, jp_base_url: str) -> Iterator[tuple[int, HttpBrowser]]:
+    """The port of an nginx in front of Jupyter, always below /jupyter/, and a browser that trusts its certificate."""
     site.app.web_app.settings["allow_remote_access"] = True
-    with reverse_proxy(tmp_path / "nginx", site.port) as (port, ca_file):
+    with reverse_proxy(tmp_path / "nginx", site.port, strip=jp_base_url == "/") as (port, ca_file):
         yield port, HttpBrowser(press=["Sign in", "Go on"], ca_file=ca_file)
 
 
-async def sign_in(site: Site, origin: str, browser: HttpBrowser) -> Page:
+async def sign_in(site: Site, origin: str, browser: HttpBrowser, *, flow: str = "") -> Page:
     """Open our page at *origin*, and press what is there to press."""
     token = site.app.identity_provider.token
-    return await site.visit(f"{origin}{site.base}login?profile=acme&token={token}", browser)
+    return await site.visit(f"{origin}{site.base}login?profile=acme&flow={flow}&token={token}", browser)
+
+
+def no(state: str | None) -> str:
+    """What a service sends back where its person has said no."""
+    return urlencode({"error": "access_denied", "state": state or ""})
 
 
 def redirect_uri_of(hostile: Hostile) -> str:
@@ -53,7 +63,7 @@ async def test_behind_tls_and_a_path(site: Site, hostile: Hostile, nginx: tuple[
 
 
 async def test_behind_a_proxy_at_a_name(site: Site, hostile: Hostile, nginx: tuple[int, HttpBrowser]) -> None:
-    """SEC-022, SEC-024: the page says what to set, to the letter, before anybody is sent anywhere; set, it works."""
+    """SEC-022, SEC-024: the page says what to set, to the letter, and it works then. Before, nobody is sent away."""
     port, browser = nginx
     origin = f"https://jupyter.localhost:{port}"  # another name than this machine's
     refused = await sign_in(site, origin, browser)
@@ -65,6 +75,45 @@ async def test_behind_a_proxy_at_a_name(site: Site, hostile: Hostile, nginx: tup
     done = await sign_in(site, origin, browser)
     assert done.url == f"{origin}/jupyter/nativeauth/done/signed-in"
     assert redirect_uri_of(hostile) == uri
+
+
+@pytest.mark.parametrize("jp_base_url", ["/"])
+@pytest.mark.parametrize("flow", ["", "paste"])
+async def test_a_proxy_that_takes_the_path_off(
+    site: Site, hostile: Hostile, nginx: tuple[int, HttpBrowser], flow: str
+) -> None:
+    """Jupyter's own pages lack everything then. Ours says what to set, to the letter, before it sends anybody away."""
+    port, browser = nginx
+    origin = f"https://127.0.0.1:{port}"
+    jupyter = await site.visit(f"{origin}/jupyter/", browser)
+    style = re.search(r'href="(/[^"]*\.css[^"]*)"', jupyter.text)
+    assert style is not None
+    assert (await site.visit(origin + style[1], browser)).status == 404
+    refused = await sign_in(site, f"{origin}/jupyter", browser, flow=flow)
+    assert "A proxy takes the path /jupyter/ off" in refused.text
+    assert "--ServerApp.base_url=&quot;/jupyter/&quot;" in refused.text
+    assert refused.links["Try again"].startswith(f"{origin}/jupyter/nativeauth/login?")
+    assert hostile.hits("authorize") == []
+
+
+@pytest.mark.parametrize("jp_base_url", ["/"])
+async def test_a_path_that_the_profile_names_is_where_our_pages_are(
+    site: Site, hostile: Hostile, nginx: tuple[int, HttpBrowser]
+) -> None:
+    """Where ``redirect_uri`` names a path that a proxy takes off, links, cookies and *Try again* are below it."""
+    port, browser = nginx
+    origin = f"https://127.0.0.1:{port}/jupyter"
+    site.write(acme={"redirect_uri": f"{origin}/nativeauth/callback"})
+    hostile.answer("authorize", lambda asked: redirect(f"{origin}/nativeauth/callback?{no(asked.get('state'))}"))
+    denied = await sign_in(site, origin, browser)
+    assert denied.url.startswith(f"{origin}/nativeauth/done/denied")
+    done = await asyncio.to_thread(browser.click, denied, "Try again")
+    assert done.url == f"{origin}/nativeauth/done/signed-in"
+    assert (await site.row())["state"] == "signed_in"
+    asked = await site.visit(f"{origin}/nativeauth/logout?profile=acme", browser)
+    over = await asyncio.to_thread(browser.submit, asked, "Sign out")
+    assert "You are signed out" in over.text
+    assert over.url.startswith(f"{origin}/nativeauth/")
 
 
 async def test_a_name_in_a_header_is_not_believed(site: Site, hostile: Hostile) -> None:
@@ -91,11 +140,13 @@ def tunnel(site: Site, tmp_path: Path) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_through_a_tunnel(site: Site, hostile: Hostile, tunnel: int, host: str) -> None:
-    """NRM-003, SEC-024: with ``ssh -L`` the browser comes back through the tunnel, to its address."""
-    done = await sign_in(site, f"http://{host}:{tunnel}", HttpBrowser(press=["Sign in", "Go on"]))
-    assert done.url == f"http://127.0.0.1:{tunnel}/jupyter/nativeauth/done/signed-in"
-    assert redirect_uri_of(hostile) == f"http://127.0.0.1:{tunnel}/jupyter/nativeauth/callback"
+async def test_through_a_tunnel(site: Site, hostile: Hostile, host: str) -> None:
+    """NRM-003, SEC-024: the browser comes back through the tunnel, by the address and not by the name."""
+    async with forwarder(site.port) as port:
+        browser = HttpBrowser(press=["Sign in", "Go on"])
+        done = await sign_in(site, f"http://{host}:{port}", browser)
+        assert done.url == f"http://127.0.0.1:{port}/jupyter/nativeauth/done/signed-in"
+        assert redirect_uri_of(hostile) == f"http://127.0.0.1:{port}/jupyter/nativeauth/callback"
 
 
 async def test_a_tunnel_at_a_port_that_is_not_registered(site: Site, hostile: Hostile, tunnel: int) -> None:
