@@ -7,6 +7,7 @@ It asks the service what a sign-in would ask, and changes nothing, here or there
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,9 +23,10 @@ from ._finding import Finding
 from ._host import address
 from ._hub import is_at_hub
 from ._jwks import ALGORITHMS
+from ._listener import own_literal
 from ._machine import machine, way
 from ._oauth import Ask, authorization_request
-from ._origin import stays_here
+from ._origin import IPV6_ONLY, stays_here
 from ._proxy import proxy_to
 from ._request import other_redirect_uri
 from ._status import status_of
@@ -206,13 +208,14 @@ def places(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
     if public := environ.get("JUPYTERHUB_PUBLIC_URL"):
         return (f"{public.rstrip('/')}/",)
-    here = [f"http://127.0.0.1{environ.get('JUPYTER_NATIVEAUTH_BASE_URL', '/')}"]
-    here += [
-        f"{urlsplit(server['url']).scheme}://127.0.0.1{server['base_url']}"
-        for server in list_running_servers()
-        if server["url"].startswith("http")  # one on a unix socket has no such address
-    ]
-    return tuple(dict.fromkeys([*here, "http://127.0.0.1/"]))
+    literal = own_literal()
+    here = [f"http://{literal}{environ.get('JUPYTER_NATIVEAUTH_BASE_URL', '/')}"]
+    for server in list_running_servers():
+        parts = urlsplit(server["url"])
+        if parts.scheme in ("http", "https"):  # one on a unix socket has no such address
+            at = "[::1]" if parts.hostname in IPV6_ONLY else literal
+            here.append(f"{parts.scheme}://{at}{server['base_url']}")
+    return tuple(dict.fromkeys([*here, f"http://{literal}/"]))
 
 
 def redirect_uris(profile: Profile, bases: Sequence[str]) -> tuple[str, ...]:
@@ -223,14 +226,9 @@ def redirect_uris(profile: Profile, bases: Sequence[str]) -> tuple[str, ...]:
     whole = [f"{base}nativeauth/callback{tail}" for base in bases]
     if not profile.redirect_ports:
         return tuple(whole)
-    with_port = "://127.0.0.1:{port}/"
-    return tuple(
-        dict.fromkeys(
-            uri.replace("://127.0.0.1/", with_port.format(port=port))
-            for uri in whole
-            for port in profile.redirect_ports
-        )
-    )
+    bare = re.compile(r"://(127\.0\.0\.1|\[::1\])/")
+    uris = (bare.sub(rf"://\1:{port}/", uri) for uri in whole for port in profile.redirect_ports)
+    return tuple(dict.fromkeys(uris))
 
 
 def _at_the_service(account: Account, uris: Sequence[str], clock: Clock) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ from .errors import ConfigError, LoginFailed
 if TYPE_CHECKING:
     from .profiles import Profile
 
-__all__ = ["Listener"]
+__all__ = ["Listener", "own_literal"]
 
 _CALLBACK = "/nativeauth/callback"
 
@@ -147,6 +147,14 @@ def _bind(ports: Sequence[int]) -> tuple[list[socket.socket], str]:
         code="port_busy",
         hint="End the program that uses one of them, or add a port to `redirect_ports` and register it at the service.",
     )
+
+
+def own_literal() -> str:
+    """The address that a listener would have here, as it stands in a URL."""
+    sockets, literal = _bind((0,))
+    for one in sockets:
+        one.close()
+    return literal
 
 
 def _log_nothing(_: web.RequestHandler) -> None:

@@ -11,6 +11,7 @@ import ipaddress
 import re
 
 __all__ = [
+    "IPV6_ONLY",
     "api_of",
     "api_origin",
     "https_url",
@@ -22,6 +23,9 @@ __all__ = [
     "spelled",
     "stays_here",
 ]
+
+IPV6_ONLY = ("::1", "::")
+"""Where a Jupyter server that listens there cannot be reached by IPv4: tornado's sockets for ``::`` take IPv6 only."""
 
 _URL = re.compile(r"(https?)://([^/?#]*)", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([1-9][0-9]{0,4}))?")

@@ -197,9 +197,19 @@ class Quiet(JupyterHandler):
         if uri is None and pastes:
             uri = self.extension.own_redirect_uri
         if uri is None:
-            path = f"{shared_path(os.environ)}nativeauth/" if is_at_hub(os.environ) else self._base
+            hub = is_at_hub(os.environ)
+            path = f"{shared_path(os.environ)}nativeauth/" if hub else self._base
             # Only a browser's own word is repeated: what a Host header says may be anybody's.
             place = self.origin if self.origin.startswith("https://") else "<address of this Jupyter>"
+            if self.origin.startswith("http://") and not hub:
+                port = self.extension.port
+                raise ConfigError(
+                    "Services send browsers back over plain http only to the machine they run on, and Jupyter is elsewhere.",
+                    code="no_redirect_uri",
+                    hint=f"Open it at http://localhost:{port}, through ssh -L {port}:localhost:{port}. Or put TLS in "
+                    f'front of it, and add redirect_uri = "https://<name of this Jupyter>{path}callback" to the '
+                    f'profile {profile.name!r}. Or paste the address back on which the browser ends: flow = "paste".',
+                )
             raise ConfigError(
                 "The browser is not on this machine, so the service cannot send it back here by itself.",
                 code="no_redirect_uri",

@@ -23,7 +23,7 @@ from ._files import private_folder
 from ._handlers import ROUTES
 from ._host import Host
 from ._hub import onward
-from ._origin import is_loopback
+from ._origin import IPV6_ONLY, is_loopback
 from ._paste_page import PASTE_ROUTES
 from ._pending import Pending
 from ._progress import Progress, write_progress
@@ -162,15 +162,25 @@ class NativeAuthExtension(ExtensionApp):
             # An Origin counts alone, whatever Host says: a proxy's usual Host is its own idea of where we are.
             parts = urlsplit(origin or ("" if forwarded else f"{scheme}://{host}"))
             if parts.hostname and is_loopback(parts.hostname):
-                literal = "[::1]" if "::1" in (parts.hostname, self._server.ip) else "127.0.0.1"
+                literal = {"localhost": self._literal, "::1": "[::1]"}.get(parts.hostname, "127.0.0.1")
                 port = f":{parts.port}" if parts.port else ""
                 return f"{parts.scheme}://{literal}{port}{self._server.base_url}nativeauth/callback"
         return None
 
     @property
+    def port(self) -> int:
+        """Jupyter's own, on this machine."""
+        return int(self._server.port)
+
+    @property
+    def _literal(self) -> str:
+        """The loopback address at which we listen."""
+        return "[::1]" if self._server.ip in IPV6_ONLY else "127.0.0.1"
+
+    @property
     def own_redirect_uri(self) -> str:
         """Where a browser on this machine would find us; one elsewhere ends at this address, and finds nobody."""
-        return f"http://127.0.0.1:{self._server.port}{self._server.base_url}nativeauth/callback"
+        return f"http://{self._literal}:{self._server.port}{self._server.base_url}nativeauth/callback"
 
     def begin(self, account: Account, ask: Ask, redirect_uri: str, home: str, entry: str = "") -> Pending:
         """

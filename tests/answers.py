@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -95,10 +96,11 @@ class AnswerServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, responder: Responder) -> None:
+    def __init__(self, responder: Responder, host: str = "127.0.0.1") -> None:
         self.responder = responder
         self.stopping = threading.Event()
-        super().__init__(("127.0.0.1", 0), _Connection)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), _Connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away in the middle are what these tests are about."""

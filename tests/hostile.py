@@ -69,7 +69,9 @@ class Hostile:
         allowed: More parameter names that the authorization endpoint accepts.
     """
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, keys: Sequence[Key] | None = None) -> None:
+    def __init__(
+        self, *, tls: ssl.SSLContext | None = None, keys: Sequence[Key] | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.journal: list[Request] = []
         self.violations: list[str] = []
         self.reuse = 0
@@ -88,11 +90,11 @@ class Hostile:
         self._lost: set[str] = set()
         self._nonce: str | None = None
         self._lock = threading.RLock()
-        self._server = AnswerServer(self)
+        self._server = AnswerServer(self, host)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port = int(self._server.server_address[1])
-        self.issuer = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self.issuer = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
         self.metadata: dict[str, Any] = {
             "issuer": self.issuer,
             **{

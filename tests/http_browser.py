@@ -55,6 +55,7 @@ class HttpBrowser:
         press: Labels of buttons that the person presses as soon as one is there, in this order of preference.
         follow_refresh: Obey ``<meta http-equiv="refresh">``.
         ca_file: Trust this CA as well.
+        localhost: The address of that name, and of all below it.
 
     Example:
         >>> page = oidc.browser().open(go_url)
@@ -69,6 +70,7 @@ class HttpBrowser:
         follow_refresh: bool = True,
         ca_file: str | None = None,
         max_hops: int = 40,
+        localhost: str = "127.0.0.1",
     ) -> None:
         self.fill = dict(fill or {})
         self.press = tuple(press)
@@ -76,6 +78,7 @@ class HttpBrowser:
         self.cookies: list[Cookie] = []
         self.hops: list[Hop] = []
         self._max_hops = max_hops
+        self._localhost = localhost
         self._tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
 
     # ---- what a person does -------------------------------------------------------------------------------------
@@ -199,8 +202,8 @@ class HttpBrowser:
         kinds: dict[str, Any] = {"timeout": 60}
         connection: http.client.HTTPConnection
         host = parts.hostname or ""
-        if host.endswith(".localhost"):  # loopback, in browsers without asking anybody (RFC 6761, section 6.3)
-            host, headers = "127.0.0.1", {**headers, "Host": parts.netloc}
+        if f".{host}".endswith(".localhost"):  # loopback, in browsers without asking anybody (RFC 6761, section 6.3)
+            host, headers = self._localhost, {**headers, "Host": parts.netloc}
         if parts.scheme == "https":
             connection = http.client.HTTPSConnection(host, parts.port, context=self._tls, **kinds)
         else:

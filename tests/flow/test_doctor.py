@@ -246,6 +246,7 @@ def test_where_our_pages_are(home: Home) -> None:
             ["http://127.0.0.1/lab/", "http://127.0.0.1/"],
             [f"http://127.0.0.1:{port}{base}nativeauth/callback" for base in ("/lab/", "/") for port in (1, 2)],
         ),
+        ({"redirect_ports": [1]}, ["http://[::1]/"], ["http://[::1]:1/nativeauth/callback"]),
         ({"redirect_path": "profile"}, ["http://127.0.0.1/"], ["http://127.0.0.1/nativeauth/callback/acme"]),
         ({"redirect_ports": [1]}, ["https://hub.example/u/"], ["https://hub.example/u/nativeauth/callback"]),
         (
@@ -254,7 +255,7 @@ def test_where_our_pages_are(home: Home) -> None:
             ["https://hub.example/nativeauth/callback"],
         ),
     ],
-    ids=["any port", "ports", "path", "hub", "given"],
+    ids=["any port", "ports", "IPv6", "path", "hub", "given"],
 )
 def test_what_to_register(keys: dict[str, Any], bases: list[str], uris: list[str]) -> None:
     """SK-5, A0-5: the strings that a sign-in will really send."""

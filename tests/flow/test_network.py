@@ -313,13 +313,47 @@ with Listener.of(Host(), profile) as listener:
 """
 
 
-def in_a_network(lines: str, code: str) -> str:
+IN_JUPYTER = """
+import os, threading
+from pathlib import Path
+from jupyter_server.serverapp import ServerApp
+from jupyter_nativeauth._doctor import places
+from tests.hostile import Hostile
+from tests.http_browser import HttpBrowser
+from tests.jupyter.site import write
+
+os.environ["JUPYTER_TOKEN"] = "of-jupyter"  # one of its own it would print
+with Hostile(host="::1") as service:
+    write(Path("nativeauth.toml"), service, {"acme": {}})
+    extensions = {"jupyter_nativeauth": True}
+    app = ServerApp.instance(ip="::", open_browser=False, allow_root=True, log_level=40, jpserver_extensions=extensions)
+    app.initialize(argv=[])
+
+    def person():
+        login = f"http://localhost:{app.port}/nativeauth/login?profile=acme&token=of-jupyter"
+        try:
+            done = HttpBrowser(press=["Sign in", "Go on"], localhost="::1").open(login)
+            (asked,) = service.hits("authorize")
+            for url in (done.url, asked.get("redirect_uri")):
+                print(url.replace(f":{app.port}", ""))
+            print(*places())
+        finally:
+            app.io_loop.add_callback(app.io_loop.stop)
+
+    app.io_loop.call_later(0, threading.Thread(target=person).start)
+    app.start()
+"""
+
+
+def in_a_network(lines: str, code: str, cwd: Path = ROOT) -> str:
     """What *code* prints in a network of its own, which *lines* set up."""
     network = ["unshare", "--net", "sh", "-e", "-c"]
     if subprocess.run([*network, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this container may not make network namespaces")
     command = [*network, f'{lines}\nexec "$0" -c "$1"', sys.executable, code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_NATIVEAUTH_CONFIG": str(cwd / "nativeauth.toml")}
+    env["JUPYTER_NO_CONFIG"] = "1"  # no extension but those that are named
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr == ""
     return done.stdout
 
@@ -336,3 +370,14 @@ def test_a_dead_ipv6_address_costs_no_sign_in() -> None:
 def test_a_machine_without_ipv4() -> None:
     """NRM-004, FLT-063: the browser comes back to ``[::1]`` where there is no ``127.0.0.1`` (RFC 8252, section 7.3)."""
     assert in_a_network(ONLY_IPV6, COMES_BACK) == "http://[::1] /nativeauth/callback 200\n"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
+def test_jupyter_on_a_machine_without_ipv4(tmp_path: Path) -> None:
+    """NRM-004, FLT-063: the browser comes back to ``[::1]``, also from ``localhost``; the doctor names it."""
+    assert in_a_network(ONLY_IPV6, IN_JUPYTER, cwd=tmp_path).split() == [
+        "http://[::1]/nativeauth/done/signed-in",
+        "http://[::1]/nativeauth/callback",
+        "http://[::1]/",
+    ]

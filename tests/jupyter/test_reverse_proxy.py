@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -152,7 +153,42 @@ async def test_through_a_tunnel(site: Site, hostile: Hostile, host: str) -> None
 async def test_a_tunnel_at_a_port_that_is_not_registered(site: Site, hostile: Hostile, tunnel: int) -> None:
     """The service compares ports: the sentence names those that would do, before anybody is sent anywhere."""
     site.write(acme={"redirect_ports": [40001, 40002]})
-    refused = await sign_in(site, f"http://127.0.0.1:{tunnel}", HttpBrowser(press=["Sign in", "Go on"]))
-    assert "40001" in refused.text
-    assert "40002" in refused.text
+    async with forwarder(site.port) as port:
+        refused = await sign_in(site, f"http://127.0.0.1:{port}", HttpBrowser(press=["Sign in", "Go on"]))
+        assert "40001" in refused.text
+        assert "40002" in refused.text
+        assert hostile.hits("authorize") == []
+
+
+@pytest.mark.parametrize(
+    ("host", "literal"),
+    [("localhost", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("127.9.9.9", "127.0.0.1")],
+)
+@pytest.mark.parametrize("ip", ["::1", "::"])
+def test_a_jupyter_that_listens_on_ipv6_only(site: Site, ip: str, host: str, literal: str) -> None:
+    """RFC 8252, section 7.3: ``localhost`` is where it listens; an address is the near end of a tunnel, and stays."""
+    site.app.ip = ip
+    uri = f"http://{literal}:9999/jupyter/nativeauth/callback"
+    assert site.extension.redirect_base(f"{host}:9999", forwarded=False) == uri
+
+
+@pytest.mark.parametrize(
+    "place", ["http://192.168.1.7:8888", "http://notebooks.lan:8888", "http://127.0.0.1.evil.example"]
+)
+async def test_plain_http_from_another_machine(site: Site, hostile: Hostile, place: str) -> None:
+    """RFC 8252, section 8.3: no ``redirect_uri`` would do; the sentence says what would; paste back is a click away."""
+    site.app.web_app.settings["allow_remote_access"] = True
+    headers = {
+        "Authorization": f"token {site.app.identity_provider.token}",
+        "Origin": place,
+        "Host": urlsplit(place).netloc,
+    }
+    form = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+    answer = await site.fetch("login", "POST", headers=form, body="profile=acme")
+    text = html.unescape((answer.body or b"").decode())
+    assert "over plain http only to the machine they run on" in text
+    assert f"ssh -L {site.app.port}:localhost:{site.app.port}" in text
+    assert f'redirect_uri = "https://<name of this Jupyter>{site.base}callback"' in text
+    assert "flow=paste" in text
+    assert place not in text
     assert hostile.hits("authorize") == []
