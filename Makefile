@@ -98,12 +98,8 @@ quietly = said=$$( { $(1); } 2>&1 ) || { echo "$$said"; exit 1; }
 
 # What no package index has: <Debian package>=<what shows that it is there>
 SYSTEM = chromium=$(or $(CHROMIUM),chromium) gnome-keyring=gnome-keyring-daemon dbus=dbus-run-session \
-	libglib2.0-bin=gdbus polkitd=pkcheck nginx-light=/usr/sbin/nginx openssh-client=ssh-keygen \
-	openssh-server=/usr/sbin/sshd fonts-dejavu-core=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
-
-# What tests go without, and say so, where a system does not have it (any more).
-OPTIONAL = libkf5wallet-bin=kwalletd5 \
-	libqca-qt5-2-plugins=$(or $(wildcard /usr/lib/*/qca-qt5/crypto/libqca-ossl.so),libqca-ossl.so)
+	libglib2.0-bin=gdbus polkitd=pkcheck nginx-light=/usr/sbin/nginx \
+	openssh-server=/usr/sbin/sshd openssh-client=ssh fonts-dejavu-core=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 
 system:
 	@absent() { for pair in "$$@"; do \

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import html
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -18,7 +17,7 @@ from tests.html_page import Page
 from tests.http_browser import HttpBrowser
 from tests.jupyter.site import Site
 from tests.reverse_proxy import reverse_proxy
-from tests.ssh_server import ssh_server
+from tests.ssh_tunnel import ssh_tunnel
 
 
 @pytest.fixture
@@ -111,6 +110,12 @@ async def test_a_path_that_the_profile_names_is_where_our_pages_are(
     done = await asyncio.to_thread(browser.click, denied, "Try again")
     assert done.url == f"{origin}/nativeauth/done/signed-in"
     assert (await site.row())["state"] == "signed_in"
+    browser.press, browser.follow_refresh = ("Sign in",), False
+    on = (await sign_in(site, origin, browser)).links["Go on"]
+    await asyncio.to_thread(browser.request, "GET", on)
+    browser.cookies = [cookie for cookie in browser.cookies if not cookie.name.startswith("nativeauth-")]
+    other = await site.visit(on, browser)
+    assert (other.status, other.links["Try again"]) == (403, f"{origin}/nativeauth/login?profile=acme")
     asked = await site.visit(f"{origin}/nativeauth/logout?profile=acme", browser)
     over = await asyncio.to_thread(browser.submit, asked, "Sign out")
     assert "You are signed out" in over.text
@@ -135,29 +140,27 @@ async def test_a_name_in_a_header_is_not_believed(site: Site, hostile: Hostile) 
 
 @pytest.fixture
 def tunnel(site: Site, tmp_path: Path) -> Iterator[int]:
-    """The port at which ``ssh -L`` shows Jupyter."""
-    with ssh_server(tmp_path / "ssh") as server, server.tunnel(site.port) as port:
+    """The near end of ``ssh -L`` to Jupyter."""
+    with ssh_tunnel(tmp_path / "ssh", site.port) as port:
         yield port
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_through_a_tunnel(site: Site, hostile: Hostile, host: str) -> None:
+async def test_through_a_tunnel(site: Site, hostile: Hostile, tunnel: int) -> None:
     """NRM-003, SEC-024: the browser comes back through the tunnel, by the address and not by the name."""
-    async with forwarder(site.port) as port:
-        browser = HttpBrowser(press=["Sign in", "Go on"])
-        done = await sign_in(site, f"http://{host}:{port}", browser)
-        assert done.url == f"http://127.0.0.1:{port}/jupyter/nativeauth/done/signed-in"
-        assert redirect_uri_of(hostile) == f"http://127.0.0.1:{port}/jupyter/nativeauth/callback"
+    for host in ("127.0.0.1", "localhost"):
+        done = await sign_in(site, f"http://{host}:{tunnel}", HttpBrowser(press=["Sign in", "Go on"]))
+        assert done.url == f"http://127.0.0.1:{tunnel}/jupyter/nativeauth/done/signed-in"
+    uris = [asked.get("redirect_uri") for asked in hostile.hits("authorize")]
+    assert uris == [f"http://127.0.0.1:{tunnel}/jupyter/nativeauth/callback"] * 2
 
 
 async def test_a_tunnel_at_a_port_that_is_not_registered(site: Site, hostile: Hostile, tunnel: int) -> None:
     """The service compares ports: the sentence names those that would do, before anybody is sent anywhere."""
     site.write(acme={"redirect_ports": [40001, 40002]})
-    async with forwarder(site.port) as port:
-        refused = await sign_in(site, f"http://127.0.0.1:{port}", HttpBrowser(press=["Sign in", "Go on"]))
-        assert "40001" in refused.text
-        assert "40002" in refused.text
-        assert hostile.hits("authorize") == []
+    refused = await sign_in(site, f"http://127.0.0.1:{tunnel}", HttpBrowser(press=["Sign in", "Go on"]))
+    assert "40001" in refused.text
+    assert "40002" in refused.text
+    assert hostile.hits("authorize") == []
 
 
 @pytest.mark.parametrize(
@@ -186,7 +189,7 @@ async def test_plain_http_from_another_machine(site: Site, hostile: Hostile, pla
     form = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
     answer = await site.fetch("login", "POST", headers=form, body="profile=acme")
     text = html.unescape((answer.body or b"").decode())
-    assert "over plain http only to the machine they run on" in text
+    assert "over plain http only to the browser's own machine" in text
     assert f"ssh -L {site.app.port}:localhost:{site.app.port}" in text
     assert f'redirect_uri = "https://<name of this Jupyter>{site.base}callback"' in text
     assert "flow=paste" in text
