@@ -204,8 +204,8 @@ class Quiet(JupyterHandler):
             if self.origin.startswith("http://") and not hub:
                 port = self.extension.port
                 raise ConfigError(
-                    "A service sends a browser back over plain http only to the browser's own machine, and Jupyter is on "
-                    "another.",
+                    "A service sends a browser back over plain http only to the browser's own machine, and Jupyter is "
+                    "on another.",
                     code="no_redirect_uri",
                     hint=f"Open it at http://localhost:{port}, through ssh -L {port}:localhost:{port}. Or put TLS in "
                     f'front of it, and add redirect_uri = "https://<name of this Jupyter>{path}callback" to the '

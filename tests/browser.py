@@ -178,7 +178,13 @@ def executable() -> str:
 
 
 @pytest.fixture
-def chromium(home: Home, canary: Canary) -> Iterator[Chromium]:
+def chromium_flags() -> list[str]:
+    """More of them, for a test that needs some."""
+    return []
+
+
+@pytest.fixture
+def chromium(home: Home, canary: Canary, chromium_flags: list[str]) -> Iterator[Chromium]:
     """A Chromium window; see :class:`Chromium`. What its pages show, keep, write, ask for and get is swept."""
     profile: Path = home.folder / "chromium"
     canary.spare(profile)  # the history in there is the browser's own, with every address that it was sent to
@@ -190,7 +196,7 @@ def chromium(home: Home, canary: Canary) -> Iterator[Chromium]:
             chromium_sandbox=False,
             viewport={"width": 1280, "height": 800},
             ignore_default_args=["--disable-popup-blocking"],
-            args=FLAGS,
+            args=FLAGS + chromium_flags,
         )
         window = Chromium(context, canary)
         try:
