@@ -101,6 +101,10 @@ SYSTEM = chromium=$(or $(CHROMIUM),chromium) gnome-keyring=gnome-keyring-daemon 
 	libglib2.0-bin=gdbus polkitd=pkcheck nginx-light=/usr/sbin/nginx \
 	openssh-server=/usr/sbin/sshd openssh-client=ssh fonts-dejavu-core=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 
+# What tests go without, and say so, where a system does not have it (any more).
+OPTIONAL = libkf5wallet-bin=kwalletd5 \
+	libqca-qt5-2-plugins=$(or $(wildcard /usr/lib/*/qca-qt5/crypto/libqca-ossl.so),libqca-ossl.so)
+
 system:
 	@absent() { for pair in "$$@"; do \
 		command -v "$${pair#*=}" >/dev/null 2>&1 || test -e "$${pair#*=}" || printf ' %s' "$${pair%%=*}"; done; }; \

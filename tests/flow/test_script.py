@@ -38,7 +38,7 @@ from tests.isolation import Home
 from tests.keyring_daemon import keyring_daemon
 from tests.oidc_provider import OidcProvider
 from tests.person import Person
-from tests.ssh_server import ssh_server
+from tests.ssh import Ssh
 from tests.system_browser import SystemBrowser
 from tests.terminal import Terminal
 
@@ -267,10 +267,8 @@ def test_over_ssh_no_browser_opens_on_the_far_machine(
     """
     there = {**home.env, "DISPLAY": ":99", "JUPYTER_NATIVEAUTH_AGENT": os.environ["JUPYTER_NATIVEAUTH_AGENT"]}
     program = ["env", *(f"{name}={value}" for name, value in there.items()), sys.executable, "-c", LOGIN]
-    with (
-        ssh_server(tmp_path / "ssh") as server,
-        Terminal(server.terminal(shlex.join(program)), dict(os.environ)) as terminal,
-    ):
+    command = Ssh(tmp_path / "ssh").at_a_terminal(shlex.join(program))
+    with Terminal(command, dict(os.environ)) as terminal:
         terminal.wait_for("Open this address")
         terminal.type("\x03")
         terminal.wait_for("Nobody was signed in.")

@@ -17,7 +17,7 @@ from tests.html_page import Page
 from tests.http_browser import HttpBrowser
 from tests.jupyter.site import Site
 from tests.reverse_proxy import reverse_proxy
-from tests.ssh_tunnel import ssh_tunnel
+from tests.ssh import Ssh
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ async def test_a_name_in_a_header_is_not_believed(site: Site, hostile: Hostile) 
 @pytest.fixture
 def tunnel(site: Site, tmp_path: Path) -> Iterator[int]:
     """The near end of ``ssh -L`` to Jupyter."""
-    with ssh_tunnel(tmp_path / "ssh", site.port) as port:
+    with Ssh(tmp_path / "ssh").tunnel(site.port) as port:
         yield port
 
 
