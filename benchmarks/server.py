@@ -50,9 +50,10 @@ def load(*, rounds: int) -> Row:
 
     with stage():
         in_turns({name: lambda name=name: start(name) for name in arguments}, rounds=rounds)  # type: ignore[misc]
-    more = [(ours - bare) * 1000 for bare, ours in list(zip(inside["bare"], inside["ours"], strict=True))[1:]]
-    found = Spread.of(more)
-    bare = Spread.of([one * 1000 for one in inside["bare"][1:]])
+    pairs = list(zip(inside["bare"], inside["ours"], strict=True))
+    pairs = pairs[1:] or pairs  # the first run compiles
+    found = Spread.of([(ours - bare) * 1000 for bare, ours in pairs])
+    bare = Spread.of([bare * 1000 for bare, _ in pairs])
     return Row(
         "the extension's part in the start of a Jupyter server",
         spelled(found, "ms", 0),
@@ -108,7 +109,8 @@ def server(*, sign_ins: int, hangs: int) -> list[Row]:
         at_rest = _stall(api, lambda: time.sleep(0.5), hangs)
         provider_hangs = _stall(api, lambda: _begin_while_it_hangs(api, provider), hangs)
         signed_in = _state(api)
-    pairs = list(zip(seconds["callback"], seconds["requests"], strict=True))[1:]
+    pairs = list(zip(seconds["callback"], seconds["requests"], strict=True))
+    pairs = pairs[1:] or pairs
     found = Spread.of([(all_in_all - requests) * 1000 for all_in_all, requests in pairs])
     whole = Spread.of([all_in_all * 1000 for all_in_all, _ in pairs])
     return [
