@@ -18,6 +18,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Behind a company's proxy: Node does not look where Python and the system do.
 export NODE_EXTRA_CA_CERTS := $(or $(NODE_EXTRA_CA_CERTS),$(SSL_CERT_FILE))
+# Tests start hundreds of processes, each of which would compile this package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test bench lint format clean system node
 
