@@ -1,6 +1,4 @@
-"""
-Runs in: kernels, scripts. ``login()``: sign in, once, and wait for it where somebody can see it.
-"""
+"""Runs in: kernels, scripts. ``login()``: sign in, once, and wait for it where somebody can see it."""
 
 from __future__ import annotations
 
@@ -179,6 +177,8 @@ def start(
         raise found  # nobody here can do anything about it
     account.signs_in_here()
     _somebody_is_here(account, found)
+    if account.profile.key_source == "passphrase" and not is_hosted(account):
+        account.key(interactive=True, create=True)  # not in the attempt's thread: Ctrl-C has to reach a hidden prompt
     wait = timeout if timeout is not None else float(account.profile.timeout)
     return _on_its_way(account, ask, wait, account.profile.flow if flow == "auto" else flow)
 
