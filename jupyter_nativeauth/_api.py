@@ -1,6 +1,6 @@
 """
-Runs in: the Jupyter server. The JSON routes: what is signed in, sign in, paste, cancel, sign out. No answer holds a
-token.
+Runs in: the Jupyter server. The JSON routes: what is signed in, sign in, paste, cancel, confirm, sign out. No answer
+holds a token.
 """
 
 from __future__ import annotations
@@ -140,6 +140,7 @@ def _row(account: Account, pending: PendingLogins, *, default: bool) -> dict[str
     return {
         **status.to_json(),
         "ends_session": _ends_session(account, status),
+        "confirm_by": _confirm_by(account) if status.state == "signed_in" else None,
         "pending": _pending(waiting) if waiting is not None else None,
         "failed": failure,
     }
@@ -147,6 +148,14 @@ def _row(account: Account, pending: PendingLogins, *, default: bool) -> dict[str
 
 def _pending(waiting: Pending) -> dict[str, Any]:
     return {"id": waiting.id, "until": waiting.ends, "paste": bool(waiting.entry)}
+
+
+def _confirm_by(account: Account) -> float | None:
+    """When somebody has to confirm again that it is them (``presence``); 0: now, the login waits. ``None``: never."""
+    if account.profile.presence != "hourly":
+        return None
+    left = account.presence_left()
+    return time.time() + left if left else 0.0
 
 
 def _ends_session(account: Account, status: ProfileStatus) -> bool:
@@ -221,6 +230,22 @@ class ApiCancelHandler(_Api):
         return {"cancelled": pending is not None}
 
 
+class ApiConfirmHandler(_Api):
+    """Lets the person at the device confirm that it is them, so that a login that waits goes on (docs/presence.md)."""
+
+    methods = ("POST",)
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        await self.reply(self._confirm)
+
+    async def _confirm(self) -> dict[str, Any]:
+        account = self.extension.accounts.get(self.body().get("profile"))
+        await self.work(account.confirm_presence)
+        return {"profile": account.profile.name, "confirm_by": _confirm_by(account)}
+
+
 class ApiLogoutHandler(_Api):
     """Signs out, and says which page ends the provider's own session, if there is one."""
 
@@ -247,5 +272,6 @@ API_ROUTES: list[tuple[str, type[Quiet]]] = [
     (r"/nativeauth/api/login", ApiLoginHandler),
     (r"/nativeauth/api/login/([^/]{1,64})", ApiCancelHandler),
     (r"/nativeauth/api/logout", ApiLogoutHandler),
+    (r"/nativeauth/api/confirm", ApiConfirmHandler),
     (r"/nativeauth/api/paste", ApiPasteHandler),
 ]

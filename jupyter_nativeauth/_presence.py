@@ -67,6 +67,7 @@ class Presence:
         clock: Clock = time,
         limit: float = LIMIT,
     ) -> None:
+        self.on_confirm: Callable[[], None] = lambda: None  # called after each yes, in whatever thread
         self._agent = agent
         self._opener = opener
         self._clock = clock
@@ -105,6 +106,7 @@ class Presence:
             self._confirmed = self._clock.time(), self._clock.monotonic()
         finally:
             self._asking.release()
+        self.on_confirm()
 
     def check(self) -> str:
         """

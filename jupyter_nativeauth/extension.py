@@ -62,6 +62,7 @@ class NativeAuthExtension(ExtensionApp):
         assert events is not None  # noqa: S101 - Jupyter Server makes it before it loads extensions
         events.register_event_schema(SCHEMA)
         self.watch = Watch(events, functools.partial(stamps, self.accounts), self.host.pending)
+        self.accounts.presence.on_confirm = self._tell_confirmed
         self._agent: Any = None
         self._agent_path = ""
         self._listeners: list[Listener] = []
@@ -109,6 +110,11 @@ class NativeAuthExtension(ExtensionApp):
                 if account.waits_for_presence():
                     raise account.required("presence_required")
         return self.accounts.keys.answer(key_source)
+
+    def _tell_confirmed(self) -> None:
+        """Somebody has confirmed that it is them, in the sidebar or in a kernel: pages that show a wait look again."""
+        for name in self._fingerprints():
+            self.watch.nudge(name)
 
     def _fingerprints(self) -> dict[str, str]:
         try:

@@ -64,6 +64,8 @@ export interface IProfile {
   hint: string;
   /** Whether a sign-out goes on in the browser. */
   ends_session: boolean;
+  /** When somebody has to confirm again that it is them; 0: now, the login waits. `null`: never. */
+  confirm_by: number | null;
   pending: IPending | null;
   failed: IFailure | null;
 }
@@ -90,6 +92,9 @@ export interface IPasted {
   accepted: boolean;
   url: string | null;
 }
+
+/** Somebody has confirmed that it is them; that is good until `confirm_by`. */
+export type IConfirmed = Pick<IProfile, 'profile' | 'confirm_by'>;
 
 /** What a sign-out has achieved; `url` is where the browser goes to end the service's own session. */
 export interface ILoggedOut {
@@ -144,6 +149,11 @@ export class Api {
   /** Cancel a pending sign-in, or forget a failed one. Returns whether there was one. */
   async cancel(id: string): Promise<boolean> {
     return (await this._ask(isCancelled, 'DELETE', `login/${encodeURIComponent(id)}`)).cancelled;
+  }
+
+  /** Let the person at the device confirm that it is them, by their operating system's own question. */
+  confirm(profile: string): Promise<IConfirmed> {
+    return this._ask(isConfirmed, 'POST', 'confirm', { profile });
   }
 
   /** Sign out everywhere on this machine. */
@@ -252,6 +262,7 @@ const PENDING = { id: isText, until: isNumber, paste: isFlag };
 const isStarted = shape<IStarted>({ ...PENDING, url: isPage });
 const isPasted = shape<IPasted>({ accepted: isFlag, url: orNull(isPage) });
 const isCancelled = shape<{ cancelled: boolean }>({ cancelled: isFlag });
+const isConfirmed = shape<IConfirmed>({ profile: isText, confirm_by: orNull(isNumber) });
 const isLoggedOut = shape<ILoggedOut>({
   profile: isText,
   local: isFlag,
@@ -282,6 +293,7 @@ const isProfiles = shape<IProfiles>({
       message: isText,
       hint: isText,
       ends_session: isFlag,
+      confirm_by: orNull(isNumber),
       pending: orNull(shape<IPending>(PENDING)),
       failed: orNull(shape<IFailure>({ id: isText, code: isText, message: isText, hint: isText })),
     }),

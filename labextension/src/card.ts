@@ -6,7 +6,7 @@ import type { IProblem, IProfile } from './api';
 /** A profile as the panel shows it. */
 export interface ICard extends IProfile {
   /** What was clicked here and is not answered yet. */
-  busy: 'sign-in' | 'sign-out' | 'cancel' | 'paste' | null;
+  busy: 'sign-in' | 'sign-out' | 'cancel' | 'paste' | 'confirm' | null;
   /** The way on, if the tab was blocked or lost. */
   link: string | null;
   linkIsForSignOut: boolean;
@@ -50,8 +50,13 @@ export function isLent(profile: IProfile): boolean {
   return profile.key_source === 'hub';
 }
 
+/** Whether the login goes on only once somebody has confirmed that it is them. */
+export function waits(profile: IProfile): boolean {
+  return profile.confirm_by === 0;
+}
+
 export function needsAttention(card: ICard): boolean {
-  return card.problem !== null || !(isGood(card) || card.state === 'signed_out');
+  return card.problem !== null || waits(card) || !(isGood(card) || card.state === 'signed_out');
 }
 
 export function cardOf(profile: IProfile, local: ILocal): ICard {

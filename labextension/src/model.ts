@@ -17,14 +17,9 @@ import {
   needsAttention,
   problemOf,
 } from './card';
+import { type ITab, lead } from './lead';
 
-export type { ICard, Mood };
-
-/** A browser tab, opened empty by a click. */
-export interface ITab {
-  go(url: string): void;
-  close(): void;
-}
+export type { ICard, ITab, Mood };
 
 export interface IOptions {
   api: Api;
@@ -166,6 +161,14 @@ export class Model {
     );
   }
 
+  /** Let the person at the device confirm that it is them. */
+  confirm(profile: string): Promise<void> {
+    const again = () => this.confirm(profile);
+    return this._act(profile, 'confirm', again, async () => {
+      this._amend(profile, await this._api.confirm(profile));
+    });
+  }
+
   /** Sign out everywhere on this machine. To be called in the click, as `signIn`. */
   signOut(profile: string): Promise<void> {
     const again = () => this.signOut(profile);
@@ -303,13 +306,13 @@ export class Model {
     }
   }
 
-  /** Look again when the next thing is due: the end of a login, its announcement, the end of a wait. */
+  /** Look again when the next thing is due: the end of a login, its announcement, a confirmation, the end of a wait. */
   private _arm(): void {
     clearTimeout(this._timer);
     const now = this.now();
     const due = this._cards.flatMap((card) => {
       const end = endOf(card) ?? 0;
-      return [end, end - this._notifyBefore, card.pending?.until ?? 0];
+      return [end, end - this._notifyBefore, card.pending?.until ?? 0, card.confirm_by ?? 0];
     });
     const waits = due.map((time) => time + SLACK - now).filter((wait) => wait > 0);
     if (waits.length) {
@@ -359,22 +362,3 @@ const ONCE_MORE: IProblem = {
 const SLACK = 1;
 /** The longest wait: browsers fire at once what is set for more than 24 days. */
 const DAY = 86_400;
-
-/** Send a tab on as soon as it is known where to; one that is not needed is closed. */
-async function lead<T extends { url: string | null }>(
-  tab: ITab | null,
-  ask: () => Promise<T>,
-): Promise<T> {
-  try {
-    const answer = await ask();
-    if (answer.url) {
-      tab?.go(answer.url);
-    } else {
-      tab?.close();
-    }
-    return answer;
-  } catch (error) {
-    tab?.close();
-    throw error;
-  }
-}

@@ -4,7 +4,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useLayoutEffect, useRef } from 'react';
 
-import { type ICard, isGood, isLent } from './card';
+import { type ICard, isGood, isLent, waits } from './card';
 import { iconOf } from './icons';
 import type { Model } from './model';
 import { breakable, Button, Link, Paste, Problem } from './parts';
@@ -215,6 +215,16 @@ function Actions({ card, model, trans, insertCode }: ICardProps) {
         isOff={!insertCode}
         onClick={() => insertCode?.(profile)}
       />
+      {waits(card) && (
+        <Button
+          key="confirm"
+          label={trans.__('Confirm')}
+          name={trans.__('Confirm that it is you, for %1', profile)}
+          isMain={!card.problem}
+          isOff={isOff}
+          onClick={() => void model.confirm(profile)}
+        />
+      )}
       {isGood(card) && !isLent(card) && (
         <>
           <Button

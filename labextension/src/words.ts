@@ -4,7 +4,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IProblem } from './api';
-import { endOf, type ICard, isLent, type Mood } from './card';
+import { endOf, type ICard, isLent, type Mood, waits } from './card';
 
 /** What is asked of a translation. */
 export type Trans = Pick<TranslationBundle, '__'>;
@@ -39,6 +39,8 @@ export function stateLine(card: ICard, trans: Trans): string {
       return trans.__('Cancelling');
     case 'paste':
       return trans.__('Finishing the sign-in');
+    case 'confirm':
+      return trans.__('Waiting for you: your computer asks whether it is you');
   }
   if (card.pending) {
     return trans.__('Waiting for you in the browser');
@@ -114,6 +116,9 @@ export function statusText(card: ICard | null, now: number, trans: Trans): strin
   }
   if (card.pending) {
     return trans.__('%1: waiting', card.profile);
+  }
+  if (waits(card)) {
+    return trans.__('%1: confirm that it is you', card.profile);
   }
   if (card.state === 'signed_in') {
     const left = (endOf(card) ?? card.expires_at ?? now) - now;
@@ -204,5 +209,8 @@ api = ["https://api.acme.com"]`;
 
 function whoLine(card: ICard, trans: Trans): string {
   const who = card.name || card.email;
+  if (waits(card)) {
+    return trans.__('The login of %1 waits until you confirm that it is you', who || card.profile);
+  }
   return who ? trans.__('Signed in as %1', who) : trans.__('Signed in');
 }

@@ -135,6 +135,40 @@ describe('a sign-in', () => {
   });
 });
 
+describe('confirming that it is you', () => {
+  const GATED = sample('gated', { profile: 'acme' });
+
+  it('lets the login go on, and needs no tab', async () => {
+    const desk = await Desk.open(GATED);
+    expect(desk.model.mood).toBe('attention');
+    await desk.model.confirm('acme');
+    expect(desk.server.requests).toEqual(['POST confirm acme', 'GET profiles']);
+    expect(desk.tabs).toEqual([]);
+    expect(desk.model.mood).toBe('in');
+  });
+
+  it('that was refused says why, waits on, and can be tried again', async () => {
+    const desk = await Desk.open(GATED);
+    desk.server.refusal = { code: 'presence_denied', message: 'It was not confirmed.', hint: '' };
+    await desk.model.confirm('acme');
+    expect(desk.card()).toMatchObject({ confirm_by: 0, problem: desk.server.refusal });
+    desk.server.refusal = null;
+    await desk.model.retry('acme');
+    expect(desk.card().problem).toBeNull();
+    expect(desk.model.mood).toBe('in');
+  });
+
+  it('is seen to be due when its hour is over', async () => {
+    const desk = await Desk.open(GATED);
+    await desk.model.confirm('acme');
+    desk.server.change('acme', { confirm_by: 0 });
+    await pass(3599);
+    expect(desk.model.mood).toBe('in');
+    await pass(3);
+    expect(desk.model.mood).toBe('attention');
+  });
+});
+
 describe('an address that is pasted', () => {
   const ADDRESS = 'http://127.0.0.1:1/nativeauth/callback?code=c0de&state=s7ate';
 

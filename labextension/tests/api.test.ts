@@ -27,6 +27,8 @@ describe('the samples of the wire', () => {
     expect(await answering(() => json(SAMPLES.profiles)).api.profiles()).toEqual(SAMPLES.profiles);
     expect(await answering(() => json(SAMPLES.login)).api.login('acme')).toEqual(SAMPLES.login);
     expect(await answering(() => json(SAMPLES.logout)).api.logout('acme')).toEqual(SAMPLES.logout);
+    const { confirm } = SAMPLES;
+    expect(await answering(() => json(confirm)).api.confirm('acme')).toEqual(confirm);
     expect(await answering(() => json(SAMPLES.cancel)).api.cancel('1')).toBe(true);
     expect(await answering(() => json(SAMPLES.paste)).api.paste('1', 'x')).toEqual(SAMPLES.paste);
   });

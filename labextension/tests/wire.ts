@@ -2,6 +2,7 @@
  * The samples of the wire that the Python tests read too, and the server's side of it as far as a page can tell.
  */
 import cancel from '../../tests/wire/cancel.json';
+import confirm from '../../tests/wire/confirm.json';
 import error from '../../tests/wire/error.json';
 import event from '../../tests/wire/event.json';
 import login from '../../tests/wire/login.json';
@@ -10,7 +11,7 @@ import paste from '../../tests/wire/paste.json';
 import profiles from '../../tests/wire/profiles.json';
 import type { IFailure, IProblem, IProfile, Request } from '../src/api';
 
-export const SAMPLES = { cancel, error, event, login, logout, paste, profiles };
+export const SAMPLES = { cancel, confirm, error, event, login, logout, paste, profiles };
 
 /** A copy of the sample's profile of that name, with other facts. */
 export function sample(name: string, facts: Partial<IProfile> = {}): IProfile {
@@ -97,6 +98,11 @@ export class Server {
       const started = { id: `id${this._count}`, until: this.now() + 300, paste: flow === 'paste' };
       this.change(name, { pending: started, failed: null });
       return { ...started, url: `${login.url}${this._count}` };
+    }
+    if (route === 'confirm') {
+      const confirm_by = this.now() + 3600;
+      this.change(name, { confirm_by });
+      return { ...confirm, profile: name, confirm_by };
     }
     if (route === 'logout') {
       const url = this.profiles.find((it) => it.profile === name)?.ends_session ? logout.url : null;

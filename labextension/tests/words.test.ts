@@ -49,6 +49,8 @@ describe('the state line', () => {
     ['acme', {}, 'Signed in as Ada Lovelace'],
     ['acme', { name: '' }, 'Signed in as ada@example.com'],
     ['acme', { name: '', email: '' }, 'Signed in'],
+    ['gated', {}, 'The login of Ada Lovelace waits until you confirm that it is you'],
+    ['gated', { busy: 'confirm' }, 'Waiting for you: your computer asks whether it is you'],
     ['out', {}, 'Signed out'],
     ['new', {}, 'Signed out'],
     ['denied', {}, 'Signed out'],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 import pytest
 
@@ -65,6 +66,31 @@ async def test_no_and_yes(site: Site, hostile: Hostile) -> None:
             await asyncio.to_thread(kernel.get("acme").confirm_presence)
             assert await asyncio.to_thread(lambda: kernel.get("acme").access_token().reveal())
             assert somebody.actions == [ACTION]
+
+
+@pytest.mark.root
+async def test_the_sidebar_can_confirm(site: Site, hostile: Hostile) -> None:
+    """A login that waits goes on after a click, with no sign-in; the list says when that ends, or that it has ended."""
+    with polkit_daemon() as daemon:
+        clock = behind(site, daemon)
+        with agent(daemon, "yes"):
+            await site.visit((await site.login())["url"])
+        assert (await site.row())["confirm_by"] == pytest.approx(time.time() + 3600, abs=60)
+        clock.advance(3600)
+        row = await site.row()
+        assert (row["state"], row["confirm_by"]) == ("signed_in", 0)
+        with agent(daemon, "no"):
+            status, error = await site.api("POST", "confirm", {"profile": "acme"})
+        assert (status, error["code"], (await site.row())["confirm_by"]) == (400, "presence_denied", 0)
+        with agent(daemon, "yes") as somebody:
+            status, told = await site.api("POST", "confirm", {"profile": "acme"})
+            assert (status, differences(told, [sample("confirm")]), somebody.actions) == (200, [], [ACTION])
+        assert (await site.row())["confirm_by"] == pytest.approx(time.time() + 3600, abs=60)
+        kernel = Accounts(environ=os.environ).get("acme")
+        assert await asyncio.to_thread(lambda: kernel.access_token().reveal())
+        assert len(hostile.hits("authorize")) == 1
+    site.write(acme={})
+    assert (await site.row())["confirm_by"] is None
 
 
 @pytest.mark.root
