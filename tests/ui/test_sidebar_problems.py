@@ -11,7 +11,7 @@ from tests.browser import Chromium
 from tests.isolation import Home
 from tests.lab import Lab
 from tests.oidc_provider import OidcProvider
-from tests.ui.sidebar import SIGNED_IN, SIGNED_OUT, WAITING, Sidebar, finish, write_profiles
+from tests.ui.sidebar import SIGNED_IN, SIGNED_OUT, WAITING, Sidebar, finish, sign_in_elsewhere, write_profiles
 
 
 def test_a_sign_in_that_fails_says_why_and_can_be_tried_again(
@@ -71,3 +71,26 @@ def test_a_sign_in_that_fails_says_why_and_can_be_tried_again(
     chromium.sign_in(tab)
     finish(tab)
     sidebar.expect_state(SIGNED_IN)
+
+
+def test_a_login_that_waits_for_the_presence_gate(
+    home: Home, start_lab: Callable[..., Lab], chromium: Chromium, oidc: OidcProvider
+) -> None:
+    """The card says so and has a button for it, which says why nobody can be asked; without the gate all is as ever."""
+    write_profiles(home, acme=oidc.profile())
+    lab = start_lab(env={"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent/bus"})
+    sign_in_elsewhere(lab, oidc)
+    sidebar = Sidebar(chromium.open_lab(lab))
+    sidebar.expect_state(SIGNED_IN)
+    confirm = sidebar.button("Confirm that it is you, for acme")
+    expect(confirm).to_have_count(0)
+    write_profiles(home, acme=oidc.profile(presence="hourly"))
+    sidebar.expect_state("The login of Ada Example waits until you confirm that it is you")
+    expect(sidebar.icon).to_have_attribute("title", "Sign-in: needs your attention")
+    confirm.click()
+    sidebar.expect_problem("no D-Bus system bus here")
+    sidebar.button("Dismiss").click()
+    sidebar.expect_no_problem()
+    write_profiles(home, acme=oidc.profile())
+    sidebar.expect_state(SIGNED_IN)
+    expect(confirm).to_have_count(0)
