@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from jupyter_nativeauth._login import start
 from jupyter_nativeauth._oauth import Ask
 from jupyter_nativeauth._polkit import ACTION
 from jupyter_nativeauth._tokens import Identity
+from jupyter_nativeauth._watch import SCHEMA_ID
 from jupyter_nativeauth.keys import ask_agent
 from jupyter_nativeauth.testing import Clock
 from tests.hostile import Hostile
@@ -91,6 +93,24 @@ async def test_the_sidebar_can_confirm(site: Site, hostile: Hostile) -> None:
         assert len(hostile.hits("authorize")) == 1
     site.write(acme={})
     assert (await site.row())["confirm_by"] is None
+
+
+@pytest.mark.root
+async def test_a_confirmation_is_told_to_the_open_pages(site: Site) -> None:
+    """Also that of a kernel: they would show that the login waits until somebody reloads them."""
+    heard = asyncio.Event()
+
+    async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        if data["profile"] == "acme":
+            heard.set()
+
+    with polkit_daemon() as daemon, agent(daemon, "yes"):
+        behind(site, daemon)
+        site.app.event_logger.add_listener(schema_id=SCHEMA_ID, listener=listen)
+        site.extension.watch.start()
+        kernel = Accounts(environ=os.environ).get("acme")
+        await asyncio.to_thread(kernel.confirm_presence)
+        await asyncio.wait_for(heard.wait(), 20)
 
 
 @pytest.mark.root
