@@ -78,6 +78,7 @@ def test_a_script_over_ssh(person: Person, oidc: OidcProvider, port: int, canary
         assert link.startswith(f"{oidc.issuer}/auth?")
         assert not terminal.shows_what_is_typed
         shown = terminal.text.replace("\r\n", "\n")
+        shown = shown.removeprefix("Preparing the sign-in (Ctrl-C cancels) ...\n")  # a slow machine
         assert shown.startswith(
             "Sign in to acme, in your browser on whichever machine that is (no browser opens here: you are here over "
             "SSH (SSH_CONNECTION), and your browser is on another machine).\nOpen this address:\n\n"
