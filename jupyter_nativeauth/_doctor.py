@@ -10,14 +10,14 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ._accounts import accounts
 from ._clock import LEEWAY, apart
 from ._device_attempt import no_device_flow
+from ._diagnosis import Diagnosis, Report
 from ._discovery import fetch_keys, look_up
 from ._finding import Finding
 from ._host import address
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ._metadata import Provider
     from ._status import ProfileStatus
 
-__all__ = ["Diagnosis", "Report", "diagnose", "examine", "places"]
+__all__ = ["diagnose", "examine", "places"]
 
 _LASTS = {
     "keychain": "It lasts until you sign out.",
@@ -50,94 +50,6 @@ _LASTS = {
     "server": "It lasts until the Jupyter server stops.",
     "process": "It ends with this process.",
 }
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """
-    All that was found about one profile, and what to register at the service.
-
-    Attributes:
-        redirect_uris: Where the service sends the browser back to; register each, to the letter.
-        any_port: Whether the port of those may vary.
-        logout_uris: The same after a sign-out.
-        initiate_uri: Where a sign-in begins that somebody starts at the service.
-        console: What to do there; an address to register stands as its name in braces.
-    """
-
-    profile: str
-    service: str
-    issuer: str
-    findings: tuple[Finding, ...]
-    redirect_uris: tuple[str, ...]
-    any_port: bool
-    logout_uris: tuple[str, ...]
-    initiate_uri: str
-    console: tuple[str, ...]
-
-    @property
-    def healthy(self) -> bool:
-        """Whether nothing stands in the way of a sign-in."""
-        return all(finding.level != "error" for finding in self.findings)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return {**asdict(self), "healthy": self.healthy}
-
-    def lines(self) -> Iterator[str]:
-        """The same for people."""
-        yield f"{self.profile}: {self.service}, {self.issuer}"
-        for finding in self.findings:
-            yield from finding.lines()
-        yield "At the service:"
-        for line in self.console:
-            text, _, place = line.partition("{")
-            yield f"  - {text.rstrip()}"
-            yield from (f"      {address}" for address in self.addresses(place.removesuffix("}")))
-        if self.any_port:
-            yield "  If it knows those for 127.0.0.1 without a port, any port will do."
-
-    def addresses(self, place: str) -> tuple[str, ...]:
-        """What to register at a place of :attr:`console`; nothing for an unknown one."""
-        known = {"redirect_uris": self.redirect_uris, "logout_uris": self.logout_uris}
-        return known.get(place, (self.initiate_uri,) if place == "initiate_uri" and self.initiate_uri else ())
-
-
-@dataclass(frozen=True)
-class Report:
-    """
-    All that the doctor says.
-
-    Attributes:
-        machine: What was found on this computer.
-        profiles: What was found of the profiles that were asked for.
-    """
-
-    machine: tuple[Finding, ...]
-    profiles: tuple[Diagnosis, ...]
-
-    @property
-    def healthy(self) -> bool:
-        """Whether nothing stands in the way of a sign-in."""
-        here = all(finding.level != "error" for finding in self.machine)
-        return here and bool(self.profiles) and all(one.healthy for one in self.profiles)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return {
-            "healthy": self.healthy,
-            "machine": [asdict(finding) for finding in self.machine],
-            "profiles": [one.to_json() for one in self.profiles],
-        }
-
-    def lines(self) -> Iterator[str]:
-        """The same for people."""
-        yield "This computer:"
-        for finding in self.machine:
-            yield from finding.lines()
-        for one in self.profiles:
-            yield ""
-            yield from one.lines()
 
 
 def examine(profile: str | None = None, *, clock: Clock = time) -> Report:

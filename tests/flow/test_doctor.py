@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from jupyter_nativeauth._doctor import Diagnosis, _abilities, _of_the_profile, diagnose, examine, places, redirect_uris
+from jupyter_nativeauth._diagnosis import Diagnosis
+from jupyter_nativeauth._doctor import _abilities, _of_the_profile, diagnose, examine, places, redirect_uris
 from jupyter_nativeauth.cli import main
 from jupyter_nativeauth.profiles import Profile
 from jupyter_nativeauth.testing import Clock
