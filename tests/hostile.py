@@ -273,6 +273,9 @@ class Hostile:
         endpoint = endpoint_of(request)
         rules = EXPECTED | {"authorize": EXPECTED["authorize"] | self.allowed}
         self.violations += bad_manners(endpoint, request, rules)
+        code = request.get("code") if endpoint == "token" else None
+        if code and any(code == one.get("code") for one in self.journal[:-1] if endpoint_of(one) == "token"):
+            self.violations.append("token: a code comes again")
         for name, kind in OF_THE_CLIENT.items():
             value = request.get(name)
             if value and len(value) >= 8:

@@ -95,20 +95,25 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(autouse=True)
 def leftovers(home: Home) -> Iterator[None]:
-    """INV-08: after the test there is no process, thread or listening socket that was not there before."""
-    before = _belongings()
+    """INV-08: after the test there is no process, thread, listening socket or unfinished file that was not before."""
+    before = _belongings(home)
     yield
     end = time.monotonic() + float(os.environ.get("NATIVEAUTH_TEST_PATIENCE", "5"))
-    while left := _belongings() - before:
+    while left := _belongings(home) - before:
         if time.monotonic() > end:
             pytest.fail(f"left behind: {', '.join(sorted(left))}")
         time.sleep(0.02)
 
 
-def _belongings() -> set[str]:
-    """Child processes, threads that keep Python alive, and sockets that listen or have a name in the file system."""
+def _belongings(home: Home) -> set[str]:
+    """
+    Child processes, threads that keep Python alive, sockets that listen or have a name in the file system, and what we
+    write for a moment only: files that are not moved to their place yet, and folders for sockets.
+    """
     me = psutil.Process()
     found = {f"thread {one.name}" for one in threading.enumerate() if not one.daemon}
+    found |= {f"file {path.name}" for path in (home.data / "nativeauth").glob("*.tmp")}
+    found |= {f"folder {path.name}" for path in (home.folder / "tmp").glob("nativeauth-*")}
     for child in me.children(recursive=True):
         try:
             command = " ".join(child.cmdline())

@@ -153,7 +153,7 @@ def test_a_path_that_no_server_here_has(auth0: Auth0, person_at: PersonAt) -> No
 
 
 def test_a_proxy_on_the_way(auth0: Auth0, person_at: PersonAt, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is named without the password in its address; what stays on this machine goes through none."""
+    """SEC-049: it is named without the password in its address; what stays on this machine goes through none."""
     monkeypatch.setenv("HTTPS_PROXY", "http://ada:open-sesame@127.0.0.1:9")
     person_at(auth0)
     assert not any("go through the proxy" in line for line in levels(diagnose("acme"), "note"))
@@ -175,7 +175,7 @@ def test_what_the_profile_lacks(auth0: Auth0, person_at: PersonAt) -> None:
 
 
 def test_a_login_that_is_there(auth0: Auth0, person_at: PersonAt) -> None:
-    """It says who is signed in; nothing of it is secret (the sweep looks)."""
+    """SEC-049: it says who is signed in; nothing of it is secret (the sweep looks)."""
     person = person_at(auth0)
     person.sign_in()
     assert any("signed in as Ada Example" in line for line in levels(diagnose("acme"), "ok"))

@@ -49,6 +49,7 @@ from tests.http_browser import HttpBrowser
 from tests.isolation import Home
 from tests.person import Person, outcome
 from tests.samples import CALLBACK, assert_fit_to_show
+from tests.untouched import untouched
 
 ENDPOINTS = ("authorize", "token", "jwks", "userinfo", "revoke", "end_session", "discovery", "metadata")
 
@@ -218,11 +219,12 @@ USELESS: dict[str, Answer] = {
 
 @pytest.mark.parametrize("case", [*REFUSED, *USELESS])
 def test_a_bad_answer_to_a_renewal(account: Account, hostile: Hostile, canary: Canary, case: str) -> None:
-    """TRP-13, TRP-14, TRP-26, LIB-010 to LIB-028, FLT-005, FLT-009, INV-05: a typed error, one request, and the login
-    stays as it was: the next process that asks gets its access token with the same refresh token."""
+    """TRP-13, TRP-14, TRP-26, LIB-010 to LIB-016, LIB-024 to LIB-028, FLT-005, FLT-009, INV-05: a typed error, one
+    request, and the login stays as it was: the next process gets its access token with the same refresh token."""
     before = expired(account, hostile)
     hostile.answer("token", {**REFUSED, **USELESS}[case])
-    error = fails(account.access_token, canary)
+    with untouched(hostile, account.folder, "token", at_most=1):
+        error = fails(account.access_token, canary)
     assert isinstance(error, LoginRequired if case in REFUSED else ProviderUnavailable)
     assert case not in REFUSED or error.code == "refused"
     assert case != "429" or getattr(error, "retry_after", None) == 7
@@ -235,8 +237,8 @@ def test_a_bad_answer_to_a_renewal(account: Account, hostile: Hostile, canary: C
 
 @pytest.mark.parametrize("case", [*REFUSED, *USELESS])
 def test_a_bad_answer_to_a_code(account: Account, hostile: Hostile, canary: Canary, case: str) -> None:
-    """TRP-13, TRP-14, TRP-26, LIB-010 to LIB-028, FLT-059, INV-02: a typed error, the code is not sent again, nobody is
-    asked for anything more, and nothing is stored."""
+    """TRP-13, TRP-14, TRP-26, LIB-010 to LIB-016, LIB-024 to LIB-028, FLT-059, INV-02: a typed error, the code is not
+    sent again, nobody is asked for anything more, and nothing is stored."""
     hostile.answer("token", {**REFUSED, **USELESS}[case])
     error = fails(lambda: sign_in(account, hostile), canary)
     assert isinstance(error, LoginFailed if case in REFUSED else ProviderUnavailable)
@@ -325,8 +327,8 @@ def test_many_interim_answers(account: Account, hostile: Hostile) -> None:
 def test_a_redirect_is_not_followed(
     account: Account, hostile: Hostile, elsewhere: Hostile, canary: Canary, status: int
 ) -> None:
-    """LIB-027, TRP-27, FLT-009: from no endpoint, with no status, to nobody: a 307 would post the code or the refresh
-    token elsewhere. The other server hears of nothing."""
+    """LIB-027, TRP-27, FLT-009, ADV-040: from no endpoint, with no status, to nobody: a 307 would post the code or the
+    refresh token elsewhere. The other server hears of nothing."""
     away = redirect(f"{elsewhere.issuer}/token", status)
     before = expired(account, hostile)
     hostile.answer("token", away, away)
@@ -365,7 +367,7 @@ def test_no_new_refresh_token(account: Account, hostile: Hostile, value: Any) ->
 
 
 def test_a_new_refresh_token(account: Account, hostile: Hostile) -> None:
-    """CNF-031, NRM-104, FLT-010: it takes the old one's place, and the old one is never sent again."""
+    """CNF-031, NRM-104, FLT-010, NRM-037: it takes the old one's place, and the old one is never sent again."""
     expired(account, hostile)
     tokens = [account.access_token()]
     for _ in range(3):
@@ -465,8 +467,9 @@ WRONG: dict[str, Callable[[Hostile], Any]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_id_token_at_a_sign_in(visitor: Person, hostile: Hostile, canary: Canary, case: str) -> None:
-    """CNF-003 to CNF-014, TRP-21, INV-02, PRM-002: through the listener and a browser: refused, nothing is stored, and
-    after the keys no other request follows; the page says that it failed, and the next sign-in works."""
+    """CNF-003, CNF-006 to CNF-011, CNF-013, CNF-014, TRP-21, INV-02, PRM-002: through the listener and a browser:
+    refused, nothing is stored, and after the keys no other request follows; the page says that it failed, and the next
+    sign-in works."""
     hostile.answer("token", lambda request: Answer(json={**hostile.tokens(), "id_token": WRONG[case](hostile)}))
     browser = HttpBrowser()
     error = fails(lambda: outcome(visitor.begin(browser)), canary)
@@ -624,7 +627,8 @@ def nameless(hostile: Hostile) -> Hostile:
 
 
 def test_what_userinfo_adds(account: Account, nameless: Hostile) -> None:
-    """CNF-001, CNF-022, NRM-089: with the access token in the header it says what to call the person."""
+    """CNF-001, CNF-022, NRM-089, NRM-044, NRM-106: with the access token in the header it says what to call the
+    person."""
     identity = sign_in(account, nameless)
     assert (identity.name, identity.email) == ("Ada Example", "ada@example.org")
     (hit,) = nameless.hits("userinfo")
@@ -705,8 +709,8 @@ def test_userinfo_says_nothing_about_the_id_token(account: Account, hostile: Hos
     ids=["404", "HTML", "a list", "null", "another issuer", "truncated", "a bomb"],
 )
 def test_no_usable_metadata(visitor: Person, hostile: Hostile, canary: Canary, document: Answer) -> None:
-    """CNF-018, CNF-037, NRM-068, FLT-009: it ends before a browser opens, with words for the person; the authorization
-    endpoint hears of nothing."""
+    """CNF-018, CNF-037, NRM-068, FLT-009, NRM-040: it ends before a browser opens, with words for the person; the
+    authorization endpoint hears of nothing."""
     hostile.answer("discovery", document, document)
     hostile.answer("metadata", document, document)
     attempt = visitor.begin(HttpBrowser())
@@ -781,8 +785,8 @@ def test_an_endpoint_that_moves_after_the_sign_in(account: Account, hostile: Hos
 
 @pytest.mark.parametrize("defence", ["iss", "path"])
 def test_two_providers_are_not_mixed_up(home: Home, hostile: Hostile, canary: Canary, defence: str) -> None:
-    """SEC-014, NRM-010, NRM-033: a hostile provider sends the browser on to an honest one, hoping for its code. The
-    issuer in the answer gives it away; where providers send none, the callback's path does."""
+    """SEC-014, NRM-010, NRM-033, NRM-109: a hostile provider sends the browser on to an honest one, hoping for its
+    code. The issuer in the answer gives it away; where providers send none, the callback's path does."""
     with Hostile() as honest:
         canary.source(honest.secrets)
         more = {"redirect_path": "profile"} if defence == "path" else {}

@@ -148,7 +148,8 @@ def test_a_domain_that_is_not_listed(wristband: Wristband, person_at: PersonAt) 
 
 
 def test_any_openid_provider(oidc: OidcProvider, person: Person) -> None:
-    """OpenID Connect Core, section 4: the issuer must be ours, and a login hint may come along. Nothing else may."""
+    """CNF-030: OpenID Connect Core, section 4: the issuer must be ours, and a login hint may come along. Nothing else
+    may."""
     told = hints(person, iss=oidc.issuer, login_hint="ada", target_link_uri="https://evil.example", organization="x")
     assert told == {"login_hint": "ada"}
     assert refusal(person, iss="https://evil.example", login_hint="ada").code == "issuer_mismatch"

@@ -66,7 +66,7 @@ def test_64_threads_renew_once(person: Person, oidc: OidcProvider) -> None:
 
 
 def test_16_processes_renew_once(person: Person, oidc: OidcProvider) -> None:
-    """FLT-011: 16 processes with one expired login make one token request, and all calls succeed."""
+    """FLT-011, PRM-003: 16 processes with one expired login make one token request, and all calls succeed."""
     person.sign_in()
     person.expire()
     code = "import sys\nfrom jupyter_nativeauth import get_session\napi = get_session('acme')\nsys.stdin.read()\n"
@@ -153,7 +153,8 @@ def test_a_cancelled_task_does_not_cancel_the_renewal(person: Person, oidc: Oidc
 
 @pytest.mark.parametrize("how", ["ends", "interrupted"])
 def test_a_short_script_does_not_lose_the_login(person: Person, oidc: OidcProvider, how: str) -> None:
-    """FLT-054: a script that ends or is interrupted while a renewal is on its way saves the new login first."""
+    """FLT-054, LIB-087: a script that ends or is interrupted while a renewal is on its way saves the new login
+    first."""
     person.sign_in()
     person.expire()
     oidc.fault("token", action="hold")

@@ -102,7 +102,8 @@ def assert_closed(link: str) -> None:
 
 
 def test_a_script_signs_in_and_calls_the_api(person: Person, oidc: OidcProvider, browser: SystemBrowser) -> None:
-    """FLT-058: one call opens the browser, waits, and goes on; stderr says what happens, stdout is the script's own."""
+    """FLT-058, SEC-046, SEC-093: one call opens the browser, waits, and goes on; stderr says what happens, stdout is
+    the script's own."""
     done = run(ALL, browser.env)
     assert (done.returncode, done.stdout) == (0, "<Identity 'Ada Example' on 'acme'>\nAda Example\n")
     lines = done.stderr.splitlines()

@@ -144,7 +144,7 @@ def assert_no_token(oidc: OidcProvider, text: str) -> None:
 
 @every_client
 def test_it_signs_requests_to_the_api(ada: Person, oidc: OidcProvider, call: Call) -> None:
-    """SEC-040, SEC-045, LIB-078: each client sends the token, and nothing of it is left on the response."""
+    """SEC-040, SEC-045, LIB-078, NRM-106: each client sends the token, and nothing of it is left on the response."""
     response = call("GET", oidc.api + ME)
     assert (response.status_code, response.json()["name"]) == (200, "Ada Example")
     assert calls(oidc) == [("0", 200)]
@@ -153,7 +153,7 @@ def test_it_signs_requests_to_the_api(ada: Person, oidc: OidcProvider, call: Cal
 
 @every_client
 def test_another_origin_is_refused_before_connecting(ada: Person, oidc: OidcProvider, call: Call) -> None:
-    """TRP-17, SEC-070: the error names both sides and the way out, and nothing was sent."""
+    """TRP-17, SEC-070, NRM-047, NRM-108, PRM-005: the error names both sides and the way out, and nothing was sent."""
     with pytest.raises(OriginNotAllowed) as caught:
         call("GET", oidc.other_api + ME)
     assert oidc.journal("api") == []
@@ -252,7 +252,8 @@ STRAIGHTENED = ["https://api.example\\.evil.example/", "https://api%2eexample/",
 
 @each_kind
 def test_what_an_origin_is(person: Person, call: Call) -> None:
-    """SEC-070: scheme, host and port decide, in every spelling of them; what could be read in two ways is refused."""
+    """SEC-070, NRM-107, ADV-027: scheme, host and port decide, in every spelling of them; what could be read in two
+    ways is refused."""
     known = ["https://api.example", "https://bücher.example:8443", "http://[::1]:9000"]
     person.write(acme=person.service.profile(api=known))
     # Nobody is signed in: an origin that is allowed ends with that, and no address is ever looked up.
@@ -284,7 +285,7 @@ def test_relative_and_strange_addresses_stay_at_the_api(person: Person) -> None:
 
 
 def test_one_profile_s_token_never_reaches_another_s_api(ada: Person, oidc: OidcProvider) -> None:
-    """SEC-073: each profile has its own tokens and its own origins."""
+    """SEC-073, NRM-141, SEC-056, ADV-061: each profile has its own tokens and its own origins."""
     both = {"acme": oidc.profile(), "other": oidc.profile(api=[oidc.other_api], scopes=["openid", "offline_access"])}
     ada.write(**both)
     with pytest.raises(LoginRequired):
@@ -413,7 +414,8 @@ def test_a_second_401_is_returned(ada: Person, oidc: OidcProvider, call: Call) -
 def test_an_api_that_wants_more(
     ada: Person, oidc: OidcProvider, call: Call, status: int, challenge: str, asks: dict[str, Any]
 ) -> None:
-    """LIB-071, RFC 9470: it renews nothing, and the hint holds the very login() call that gives what is missing."""
+    """LIB-071, NRM-155, RFC 9470: it renews nothing, and the hint holds the very login() call that gives what is
+    missing."""
     oidc.fault("api", status=status, headers={"www-authenticate": challenge})
     with pytest.raises(StepUpRequired) as caught:
         call("GET", oidc.api + ME)

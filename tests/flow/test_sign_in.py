@@ -64,7 +64,7 @@ def stopped(url: str) -> tuple[Stopped, str]:
 
 
 def test_a_person_signs_in(person: Person, oidc: OidcProvider) -> None:
-    """NRM-002, NRM-020 to NRM-025, NRM-100, NRM-115: code, PKCE S256, nonce; each parameter once."""
+    """NRM-002, NRM-023, NRM-025, NRM-034, NRM-100, NRM-115: code, PKCE S256, nonce; each parameter once."""
     browser = oidc.browser()
     identity = person.sign_in(browser)
     assert (identity.name, identity.email, identity.issuer) == ("Ada Example", "ada@example.org", oidc.issuer)
@@ -79,7 +79,7 @@ def test_a_person_signs_in(person: Person, oidc: OidcProvider) -> None:
 
 
 def test_the_port_is_open_only_while_a_sign_in_needs_it(person: Person, oidc: OidcProvider) -> None:
-    """NRM-005 to NRM-007, NRM-114: one port, on loopback only, closed at the end."""
+    """NRM-005 to NRM-007, NRM-114, ADV-047: one port, on loopback only, closed at the end."""
     before = {one.laddr for one in psutil.Process().net_connections("inet") if one.status == psutil.CONN_LISTEN}
     attempt = person.begin()
     link = link_of(attempt)
@@ -102,7 +102,8 @@ def test_denied_at_the_provider(person: Person, oidc: OidcProvider) -> None:
 
 
 def test_a_second_browser_ends_the_sign_in(person: Person, oidc: OidcProvider) -> None:
-    """SEC-005, ADV-004: whoever opens the link second gets a neutral page; the sign-in is cancelled."""
+    """SEC-005, ADV-004, NRM-035, NRM-109: whoever opens the link second gets a neutral page; the sign-in is
+    cancelled."""
     attempt = person.begin()
     link = link_of(attempt)
     first, callback = stopped(link)
@@ -124,7 +125,8 @@ def test_the_same_browser_may_repeat(person: Person, oidc: OidcProvider) -> None
 
 
 def test_an_answer_without_the_cookie_changes_nothing(person: Person, oidc: OidcProvider) -> None:
-    """SEC-005, SEC-006: state, nonce and PKCE match, but it is another browser: neutral page, and the wait goes on."""
+    """SEC-005, SEC-006, NRM-035, ADV-063: state, nonce and PKCE match, but it is another browser: neutral page, and the
+    wait goes on."""
     attempt = person.begin()
     browser, callback = stopped(link_of(attempt))
     stranger = HttpBrowser()
@@ -157,8 +159,8 @@ def test_an_answer_without_the_cookie_changes_nothing(person: Person, oidc: Oidc
     ],
 )
 def test_a_mismatching_answer_changes_nothing(person: Person, oidc: OidcProvider, change: Any) -> None:
-    """CNF-062 to CNF-065, CNF-069, LIB-001 to LIB-006, TRP-12, NRM-055 to NRM-061, SEC-008, SEC-011: it is refused, no
-    request goes out, and the real answer still counts afterwards."""
+    """CNF-062 to CNF-065, CNF-069, LIB-001 to LIB-006, TRP-12, NRM-055 to NRM-059, NRM-061, SEC-008,
+    SEC-011: it is refused, no request goes out, and the real answer still counts afterwards."""
     attempt = person.begin()
     browser, callback = stopped(link_of(attempt))
     page = browser.open(change(callback))
@@ -215,7 +217,8 @@ def test_only_a_navigation_counts(person: Person, oidc: OidcProvider, method: st
 
 
 def test_pages_keep_nothing_and_tell_nobody(person: Person, oidc: OidcProvider) -> None:
-    """TRP-09, SEC-030 to SEC-036: the code leaves the address at once; no page is cached, framed or scripted."""
+    """TRP-09, SEC-030 to SEC-036, NRM-042, NRM-048, NRM-113, NRM-118: the code leaves the address at once; no page is
+    cached, framed or scripted."""
     browser = oidc.browser()
     person.sign_in(browser)
     ours = [hop for hop in browser.hops if "/nativeauth/" in hop.url]

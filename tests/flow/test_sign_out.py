@@ -184,7 +184,7 @@ def test_a_page_of_one_s_own_after_the_sign_out(ada: Person, oidc: OidcProvider)
 
 
 def test_other_processes_notice_with_their_next_request(ada: Person, oidc: OidcProvider) -> None:
-    """FLT-050, PRM-008: a kernel that was signed in a moment ago sends nothing more."""
+    """FLT-050, PRM-008, ADV-035: a kernel that was signed in a moment ago sends nothing more."""
     code = f"""
 from jupyter_nativeauth import LoginRequired, get_session
 api = get_session("acme")
@@ -211,7 +211,7 @@ except LoginRequired as error:
 
 
 def test_it_takes_effect_before_the_provider_answers(ada: Person, oidc: OidcProvider) -> None:
-    """FLT-051, PRM-008: while the revocation is still waiting, everybody is signed out already."""
+    """FLT-051, PRM-008, NRM-125: while the revocation is still waiting, everybody is signed out already."""
     oidc.fault("revocation", action="hold")
     reports: list[LogoutReport] = []
     thread = threading.Thread(target=lambda: reports.append(logout("acme")))
@@ -326,7 +326,8 @@ def test_ports_that_are_all_taken(ada: Person, oidc: OidcProvider) -> None:
 
 @pytest.mark.parametrize("change", ["altered", "missing", "twice", "code", "nobody"])
 def test_what_comes_back_from_the_provider_changes_nothing(ada: Person, oidc: OidcProvider, change: str) -> None:
-    """CNF-041, CNF-042, SEC-011: with a wrong state, none, or a code: the same constant page, and still signed out."""
+    """CNF-041, CNF-042, SEC-011, NRM-125, NRM-126: with a wrong state, none, or a code: the same constant page, and
+    still signed out."""
     sign_out(ada.account)
     with Listener(Host()) as listener:
         right = oidc.browser().open(_leave(ada.account, listener))

@@ -269,7 +269,7 @@ def test_the_adversary_is_strict_about_parameters(hostile: Hostile, body: dict[s
 
 
 def test_the_adversary_sees_a_secret_in_an_address(hostile: Hostile) -> None:
-    """INV-07: no token in a URL, in a Referer, or on its way in a header that does not belong there."""
+    """INV-07, NRM-044: no token in a URL, in a Referer, or on its way in a header that does not belong there."""
     token = hostile.mint("access")
     httpx.get(f"{hostile.issuer}/userinfo?access_token={token}")
     httpx.get(f"{hostile.issuer}/userinfo", headers={"Referer": f"http://127.0.0.1/?t={token}"})

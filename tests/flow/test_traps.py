@@ -105,9 +105,9 @@ def test_others_are_reached_through_the_proxy(proxy: Hostile) -> None:
 
 
 def test_nobody_shares_the_listeners_port() -> None:
-    """TRP-33, SEC-018, SEC-019, NRM-003: on the address that the browser is sent to, an IP literal and no name, nobody
-    else can listen: not with SO_REUSEPORT, not with SO_REUSEADDR, not on all addresses. Who sits at ``[::1]`` with the
-    same port gets no visitors."""
+    """TRP-33, SEC-018, SEC-019, NRM-003, NRM-008: on the address that the browser is sent to, an IP literal and no
+    name, nobody else can listen: not with SO_REUSEPORT, not with SO_REUSEADDR, not on all addresses. Who sits at
+    ``[::1]`` with the same port gets no visitors."""
     with Listener(Host()) as listener:
         assert listener.redirect_uri.startswith(f"http://127.0.0.1:{listener.port}/")
         for options in ((), (socket.SO_REUSEADDR,), (socket.SO_REUSEPORT,), (socket.SO_REUSEADDR, socket.SO_REUSEPORT)):

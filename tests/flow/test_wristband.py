@@ -414,7 +414,8 @@ def set_secret(secret: str, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def test_a_backend_server_client(wristband: Wristband, person_at: PersonAt) -> None:
-    """WB-7: its secret goes into the header of token and revocation requests, and is still there after a sign-out."""
+    """WB-7, CNF-004: its secret goes into the header of token and revocation requests, and is still there after a
+    sign-out."""
     secret = wristband.be_backend()
     person = person_at(wristband, client_type="confidential")
     done = set_secret(f"{secret}\n")
@@ -471,7 +472,7 @@ def test_what_is_no_secret(wristband: Wristband, person_at: PersonAt, given: str
 
 
 def test_a_native_client_has_no_secret(wristband: Wristband, person_at: PersonAt) -> None:
-    """WB-7: it is not taken, and the key that would change that is named."""
+    """WB-7, NRM-011: it is not taken, and the key that would change that is named."""
     person_at(wristband)
     done = set_secret("something-secret")
     assert (done.returncode, done.stdout) == (1, "")

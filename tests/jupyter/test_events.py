@@ -117,7 +117,7 @@ def test_whoever_changes_what(
 
 
 async def test_what_happens_here_is_told_at_once(site: Site) -> None:
-    """Each step of a sign-in and of a sign-out at this server, by whichever route, names its profile."""
+    """SEC-028: each step of a sign-in and of a sign-out at this server, by whichever route, names its profile."""
     heard = asyncio.Event()
 
     async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:

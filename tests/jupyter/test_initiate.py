@@ -17,8 +17,8 @@ def test_a_service_sends_people(
     wristband: Wristband, start_lab: Callable[..., Lab], home: Home, canary: Canary
 ) -> None:
     """
-    WB-4, WB-5, WB-15, SEC-002: a stranger begins nothing; an invitation shows what it asks for, and a button; a sign-in
-    of Jupyter's own that waits for its tenant goes on in its browser, with one more click.
+    WB-4, WB-5, WB-15, SEC-002, SEC-004, CNF-030: a stranger begins nothing; an invitation shows what it asks for,
+    and a button; a sign-in of Jupyter's own that waits for its tenant goes on in its browser, with one more click.
     """
     lab = start_lab()
     wristband.register(f"http://127.0.0.1:{lab.port}")

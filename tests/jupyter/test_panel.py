@@ -243,7 +243,8 @@ def until_closed(link: str) -> None:
 
 
 def test_switching_the_account_by_button(person: Person, bare_kernel: BareKernel, oidc: OidcProvider) -> None:
-    """Whoever is signed in stays so until somebody else is: a cancelled switch changes nothing, a finished one does."""
+    """LIB-082, SEC-093: whoever is signed in stays so until somebody else is: a cancelled switch changes nothing, a
+    finished one does."""
     person.sign_in()
     panel = show(bare_kernel)
     panel.wait_for("Signed in as Ada Example")

@@ -99,7 +99,7 @@ def _error(kernel: Kernel) -> str:
 
 
 def test_an_image_in_a_notebook_does_nothing(start: Callable[..., Lab], oidc: OidcProvider) -> None:
-    """SEC-002, SEC-003, SEC-026, TRP-07: no image, frame or other site begins anything."""
+    """SEC-002, SEC-003, SEC-026, TRP-07, ADV-035: no image, frame or other site begins anything."""
     lab = start()
     browser, page = signed_in_to_jupyter(lab, oidc)
     assert browser.follow(url(lab, "login?profile=acme"), page).url.endswith("signed-in")
@@ -187,7 +187,7 @@ def test_a_callback_is_bound_to_the_browser(start: Callable[..., Lab], oidc: Oid
 
 
 def test_the_sidebar_api(start: Callable[..., Lab], oidc: OidcProvider) -> None:
-    """TRP-05, TRP-08, SEC-027, SEC-054: no answer holds a token; bad JSON is not logged."""
+    """TRP-05, TRP-08, SEC-027, SEC-054, ADV-029: no answer holds a token; bad JSON is not logged."""
     lab = start()
     with lab.http() as http:
         begun = http.post("nativeauth/api/login", json={"profile": "acme"}).json()

@@ -62,8 +62,9 @@ def test_sign_in_use_and_sign_out(
     start: Callable[..., Lab], chromium: Chromium, oidc: OidcProvider, canary: Canary, host: str, base_url: str
 ) -> None:
     """
-    NRM-001, SEC-030, SEC-038, SEC-050, SEC-051: a link, a tab, the provider, and back; then the API answers, in a
-    second kernel too; after a sign-out in one, the other is signed out. The saved notebook holds no secret.
+    NRM-001, SEC-030, SEC-038, SEC-050, SEC-051, SEC-023: a link, a tab, the provider, and back; then the API
+    answers, in a second kernel too; after a sign-out in one, the other is signed out. The saved notebook holds no
+    secret.
     """
     lab = start("%load_ext jupyter_nativeauth", "%login", CALL, base_url=base_url)
     page = chromium.open_lab(lab, "tree/work.ipynb", host=host)

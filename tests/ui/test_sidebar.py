@@ -119,7 +119,8 @@ def test_a_blocked_tab_leaves_a_link(start: Callable[..., Lab], chromium: Chromi
 
 
 def test_what_was_going_on_survives_a_reload_and_a_restart(start: Callable[..., Lab], chromium: Chromium) -> None:
-    """A reload in the middle of a sign-in loses nothing. After a restart of the server the panel comes right alone."""
+    """FLT-068: a reload in the middle of a sign-in loses nothing. After a restart of the server the panel comes right
+    alone."""
     lab = start()
     page = chromium.open_lab(lab)
     sidebar = Sidebar(page)

@@ -440,7 +440,7 @@ def as_nobody(work: Callable[[], bytes]) -> bytes:
 
 @pytest.mark.root
 def test_another_user_gets_no_answer(start_agent: StartAgent, caplog: pytest.LogCaptureFixture) -> None:
-    """The agent hangs up on a process of another user, even where the folder would let it in."""
+    """SEC-060: the agent hangs up on a process of another user, even where the folder would let it in."""
     _, path = start_agent()
     request = json.dumps(ASK).encode() + b"\n"
 
@@ -461,7 +461,7 @@ def test_another_user_gets_no_answer(start_agent: StartAgent, caplog: pytest.Log
 
 @pytest.mark.root
 def test_another_users_socket_is_told_nothing(start_agent: StartAgent, tmp_path: Path) -> None:
-    """A kernel whose variable leads to another user's socket says nothing to it and takes no key from it."""
+    """SEC-060: a kernel whose variable leads to another user's socket says nothing to it and takes no key from it."""
     os.chown(start_agent.runtime, NOBODY, NOBODY)
     path = str(start_agent.runtime / "pretender")
     listening = threading.Event()

@@ -202,7 +202,8 @@ OUT = Words("acme", "OpenID Connect, id.example", "idle", "Signed out", key="gno
 
 
 def test_what_the_person_reads() -> None:
-    """NRM-136, SEC-090: who asks, where to go, the code, and when to stop; the time left, and how to cancel."""
+    """NRM-136, SEC-090, ADV-070: who asks, where to go, the code, and when to stop; the time left, and how to
+    cancel."""
     link = ANSWER["verification_uri"]
     words = waiting(OUT, link=str(link), user_code="WDJB-MJHT", scan="", **SHOWN)
     assert DEVICE_CARE.startswith("Enter it only if you have just started this yourself, and show it to nobody")

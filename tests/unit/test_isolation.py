@@ -16,7 +16,7 @@ from tests.isolation import Home
 ROOT = Path(__file__).parents[2]
 
 MESSY = """
-import socket, subprocess, threading, pytest
+import socket, subprocess, tempfile, threading, pytest
 
 def test_clean():
     pass
@@ -38,6 +38,13 @@ def test_unix_socket(request, home):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(home.runtime / "agent.sock"))
     request.config.add_cleanup(listener.close)
+
+def test_unfinished_file(home):
+    (home.data / "nativeauth").mkdir()
+    (home.data / "nativeauth" / "acme.vault.0123.tmp").touch()
+
+def test_temporary_folder(tmp_path_factory):
+    tempfile.mkdtemp(prefix="nativeauth-")
 """
 
 
@@ -52,7 +59,7 @@ def test_all_folders_are_the_tests_own(home: Home) -> None:
 
 
 def test_what_a_test_leaves_behind_fails_it(tmp_path: Path) -> None:
-    """INV-08: processes, threads and sockets end with the test that made them."""
+    """INV-08, SEC-048: processes, threads, sockets and temporary files end with the test that made them."""
     file = tmp_path / "test_messy.py"
     file.write_text(MESSY)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.isolation", "-rA", "-p", "no:cacheprovider"]
@@ -65,7 +72,8 @@ def test_what_a_test_leaves_behind_fails_it(tmp_path: Path) -> None:
         check=False,
     )
     failed = {line.split("::")[1].split(" ")[0] for line in run.stdout.splitlines() if line.startswith("ERROR ")}
-    assert failed == {"test_process", "test_thread", "test_port", "test_unix_socket"}, run.stdout
+    names = {line.removeprefix("def ").split("(")[0] for line in MESSY.splitlines() if line.startswith("def test")}
+    assert failed == names - {"test_clean"}, run.stdout
 
 
 def test_no_kernel_of_the_tests_takes_a_tcp_port() -> None:

@@ -209,7 +209,7 @@ def test_a_folder_that_is_deleted(tmp_path: Path) -> None:
 
 
 def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
-    """SEC-085: a link in the place of the lock file could make us create or lock a file elsewhere."""
+    """SEC-085, ADV-045: a link in the place of the lock file could make us create or lock a file elsewhere."""
     target = tmp_path / "target"
     path.symlink_to(target)
     with pytest.raises(StoreError) as caught, FileLock(path).hold(limit=5):

@@ -41,7 +41,8 @@ def sent(request: AuthorizationRequest) -> dict[str, str]:
 
 
 def test_what_every_request_holds() -> None:
-    """NRM-002, NRM-023, NRM-026, NRM-036, NRM-075, NRM-115: a code, with PKCE S256; each parameter once."""
+    """NRM-002, NRM-023, NRM-026, NRM-036, NRM-075, NRM-115, NRM-031, CNF-021: a code, with PKCE S256; each parameter
+    once."""
     request = samples.request()
     query = sent(request)
     digest = hashlib.sha256(request.verifier.reveal().encode()).digest()
@@ -329,7 +330,7 @@ def test_the_state_of_another_sign_in() -> None:
     ],
 )
 def test_a_wrong_issuer(iss: str) -> None:
-    """CNF-062, NRM-055 to NRM-059: it is compared letter by letter, in answers that say no as well."""
+    """CNF-062, NRM-055 to NRM-059, ADV-010: it is compared letter by letter, in answers that say no as well."""
     request = samples.request()
     assert refuse(request, answer(request, iss=iss)) == "issuer_mismatch"
     assert refuse(request, answer(request, iss=iss, code=None, error="access_denied")) == "issuer_mismatch"
@@ -465,7 +466,8 @@ VALUE = st.sampled_from(["STATE", ISSUER, "abc", "", "access_denied"]) | TEXT
 @settings(max_examples=300, deadline=None)
 @given(pairs=st.lists(st.tuples(NAME, VALUE), max_size=6), noise=st.text(max_size=10), promised=st.booleans())
 def test_any_query(pairs: list[tuple[str, str]], noise: str, promised: bool) -> None:
-    """FUZ-001: only our errors come out; what is accepted has one code, our state, no error and no foreign issuer."""
+    """FUZ-001, NRM-111: only our errors come out; what is accepted has one code, our state, no error and no foreign
+    issuer."""
     request = samples.request(of=samples.provider(sends_iss=promised))
     values = [(name, value.replace("STATE", request.state.reveal())) for name, value in pairs]
     query = urlencode(values) + noise

@@ -74,8 +74,9 @@ class Tree(HTMLParser):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_headers_of_each_page(name: str) -> None:
-    """SEC-030 to SEC-036, TRP-09: no page is kept, framed, sniffed or opened into, runs or loads anything, or tells the
-    next page where one came from; only the page with a button may post, and only to ourselves."""
+    """SEC-030 to SEC-036, TRP-09, NRM-042, NRM-048, NRM-113: no page is kept, framed, sniffed or opened into, runs or
+    loads anything, or tells the next page where one came from; only the page with a button may post, and only to
+    ourselves."""
     page = PAGES[name]
     headers = dict(page.headers)
     style = headers.pop("Content-Security-Policy").split("; ")

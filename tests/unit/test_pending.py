@@ -158,7 +158,8 @@ def test_only_one_answer_makes_a_new_request(place: Place) -> None:
 
 
 def test_ten_minutes_at_most(place: Place) -> None:
-    """FLT-055, FLT-057: after ten minutes it is over, whoever looks first, and whoever waits for it learns why."""
+    """FLT-055, FLT-057, LIB-083: after ten minutes it is over, whoever looks first, and whoever waits for it learns
+    why."""
     pending = place.begin()
     place.clock.advance(599.9)
     assert place.logins.of_state(pending.request.state.reveal()) is pending

@@ -322,7 +322,7 @@ OF_TYPE = [
 
 @pytest.mark.parametrize(("key", "value", "message"), OF_TYPE, ids=lambda value: str(value)[:40])
 def test_wrong_values(key: str, value: Any, message: str | None) -> None:
-    """A wrong type, value or key is one clear sentence that names the key, and never a bare TypeError."""
+    """NRM-041: a wrong type, value or key is one clear sentence that names the key, and never a bare TypeError."""
     said = refusal("acme", **{**GOOD_KEYS, key: value})
     assert said.startswith(f'Profile("acme"): {key} ' if "there is no key" not in said else 'Profile("acme"): there is')
     if message is not None:
@@ -349,7 +349,7 @@ def test_names(value: str) -> None:
     "value", ["", "Acme", "_a", "-a", "a.b", "a/b", "../a", "a b", "a\n", "\u00e4", "a" * 65, 5, None, ["a"]]
 )
 def test_wrong_names(value: Any) -> None:
-    """Any other name is refused."""
+    """LIB-081: any other name is refused."""
     assert "its name must be 1 to 64 of the characters a-z, 0-9, _ and -, and begin with" in refusal(value, **GOOD_KEYS)
 
 
@@ -1052,7 +1052,7 @@ def test_http_on_this_machine(issuer: str) -> None:
     ],
 )
 def test_wrong_issuers(issuer: str) -> None:
-    """LIB-042, SEC-077: no https, no host, a user, a query or a fragment: no issuer."""
+    """LIB-042, SEC-077, NRM-065, ADV-031: no https, no host, a user, a query or a fragment: no issuer."""
     assert refusal("acme", client_id="cli", issuer=issuer).startswith('Profile("acme"): issuer ')
 
 

@@ -212,8 +212,9 @@ def test_a_foreign_document_adds_nothing() -> None:
     ids=lambda url: repr(url)[:50],
 )
 def test_addresses_that_cannot_be_used(url: Any) -> None:
-    """ADV-060, ADV-011, NRM-070, TRP-35: no other scheme, no plain http, no user name, nothing that a shell, a header
-    or a page takes for its own; where it is needed that is an error, elsewhere the ability is left out."""
+    """ADV-060, ADV-011, NRM-070, TRP-35, LIB-085, SEC-084: no other scheme, no plain http, no user name, nothing that a
+    shell, a header or a page takes for its own; where it is needed that is an error, elsewhere the ability is left
+    out."""
     for name in NEEDED:
         with pytest.raises(ConfigError) as caught:
             read_metadata(ISSUER, document(**{name: url}))

@@ -100,7 +100,8 @@ SHOWN: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", VALUES)
 def test_no_way_of_showing_shows_it(name: str) -> None:
-    """SEC-040, TRP-29, PRM-001: whatever prints, formats, copies or lists a value that holds a secret shows none."""
+    """SEC-040, TRP-29, PRM-001, LIB-079: whatever prints, formats, copies or lists a value that holds a secret shows
+    none."""
     value = VALUES[name]
     tried = 0
     for way, show in SHOWN.items():
@@ -227,7 +228,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 @settings(max_examples=100, deadline=None)
 @given(claims=st.dictionaries(st.text(max_size=8), JSON, max_size=5), name=st.text(max_size=20))
 def test_any_claims_survive_the_vault(claims: dict[str, Any], name: str) -> None:
-    """FUZ-006: whatever a provider says about a person can be stored."""
+    """FUZ-006, FLT-048: whatever a provider says about a person can be stored."""
     login = samples.login(identity=Identity("acme", "https://id.example", "1", name, claims=claims))
     again = Login.from_record(stored(login))
     assert (again, again.identity.claims) == (login, claims)
@@ -249,7 +250,7 @@ def test_a_record_of_a_newer_version(canary: Canary) -> None:
 @settings(max_examples=300, deadline=None)
 @given(changes=st.dictionaries(st.sampled_from([*samples.login().to_record(), "x"]), JSON, max_size=3))
 def test_any_record(changes: dict[str, Any]) -> None:
-    """FUZ-006: a record with anything in it is a login or one of four kinds of error, and nothing else."""
+    """FUZ-006, ADV-046: a record with anything in it is a login or one of four kinds of error, and nothing else."""
     record = {**stored(samples.login()), **changes}
     with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
         login = Login.from_record(record)

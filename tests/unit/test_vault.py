@@ -83,7 +83,8 @@ def test_the_head_is_readable_and_the_body_is_not(vault: FileVault) -> None:
 
 
 def test_the_name_of_the_file(vault: FileVault) -> None:
-    """One file for each profile and key, so that a server's key in memory never overwrites what the keychain sealed."""
+    """LIB-080, ADV-061: one file for each profile and key, so that a server's key in memory never overwrites what the
+    keychain sealed."""
     assert Path(vault.path).name == f"acme.{vault._key.id.hex()[:8]}.vault"
     other = FileVault(Path(vault.path).parent, "acme", samples.key())
     assert other.path != vault.path
@@ -296,7 +297,8 @@ def _seal(vault: FileVault, body: bytes) -> None:
 
 
 def test_a_newer_schema_is_left_alone(vault: FileVault) -> None:
-    """FLT-044: a file of a newer version is not damage: it is neither read, nor set aside, nor written over."""
+    """FLT-044, LIB-080: a file of a newer version is not damage: it is neither read, nor set aside, nor written
+    over."""
     sealed = bytearray(Path(vault.path).read_bytes())
     sealed[4] = 2
     Path(vault.path).write_bytes(sealed)
@@ -343,7 +345,7 @@ def test_a_damaged_file_is_not_written_over(vault: FileVault) -> None:
 
 
 def test_a_link_in_the_place_of_the_file(vault: FileVault, tmp_path: Path) -> None:
-    """SEC-085: a symbolic link is neither read nor written through; the error is ours."""
+    """SEC-085, ADV-045: a symbolic link is neither read nor written through; the error is ours."""
     elsewhere = tmp_path / "elsewhere"
     os.replace(vault.path, elsewhere)
     before = elsewhere.read_bytes()

@@ -196,7 +196,7 @@ async def test_somebody_else_s_fault_does_not_end_it(caplog: pytest.LogCaptureFi
     "data", [{}, {"profile": 7}, {"profile": None}, {"profile": "a" * 65}, {"profile": "acme", "token": "x"}]
 )
 async def test_the_schema_allows_a_name_and_nothing_else(data: dict[str, Any]) -> None:
-    """So nobody, whatever changes, can send more than that."""
+    """SEC-028: so nobody, whatever changes, can send more than that."""
     office = Office()
     office.subscribe()
     with pytest.raises(Exception, match=r"profile|token|Additional"):
