@@ -296,7 +296,7 @@ def test_failing_all_the_same(canary):
 
 
 def test_the_fixture_is_always_on(tmp_path: Path) -> None:
-    """No test has to ask for it: each test that spills something fails, whatever else happens; clean ones pass."""
+    """INV-01: no test has to ask for it: each that spills something fails, whatever else happens; clean ones pass."""
     file = tmp_path / "test_spilling.py"
     file.write_text(SPILLING)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.isolation", "-p", "tests.canary", "-rA"]

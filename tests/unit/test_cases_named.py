@@ -1,41 +1,200 @@
-"""The traps and oddities that were found before this package was begun: each is named by a test that shows it."""
+"""
+The cases of the security checklist, and the oddities of the services: a test that shows it names it, or a page says
+why it does not apply. And what the security pages say of tests and versions is so.
+"""
 
 from __future__ import annotations
 
 import ast
+import functools
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
 TESTS = Path(__file__).parents[1]
-PAGES = TESTS.parent / "docs" / "providers"
+ROOT = TESTS.parent
+DOCS = ROOT / "docs"
 ODDITIES = {"A0": 15, "SK": 14, "WB": 15, "XU": 16}
 ODDITY = re.compile(r"\b(A0|SK|WB|XU)-(\d+)(?: to \1-(\d+))?\b")
-NAME = re.compile(r"\bTRP-(\d\d)(?: to TRP-(\d\d))?\b")
+CASE = re.compile(r"\b([A-Z]{3})-(\d+[ab]?)(?: to \1-(\d+))?\b")
+TEST = re.compile(r"`([\w/]+\.py::test_\w+)`")
 
 
-def docstrings() -> Iterator[tuple[str, str]]:
-    """Each test's name and docstring."""
-    for path in sorted(TESTS.rglob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                yield f"{path.relative_to(TESTS)}::{node.name}", ast.get_docstring(node) or ""
+@functools.cache
+def cases() -> dict[str, str]:
+    """Titles by id."""
+    tables = tomllib.loads((TESTS / "cases.toml").read_text(encoding="utf-8"))
+    return {f"{kind}-{number}": title for kind, table in tables.items() for number, title in table.items()}
 
 
-def test_each_trap_is_named() -> None:
-    """TRP-01 to TRP-37 each stand in the docstring of a test other than this one."""
-    named: set[int] = set()
-    for name, doc in docstrings():
-        if not name.endswith("::test_each_trap_is_named"):
-            for first, last in NAME.findall(doc):
-                named |= set(range(int(first), int(last or first) + 1))
-    assert sorted(set(range(1, 38)) - named) == []
+def named_in(text: str) -> Iterator[str]:
+    """The ids in *text*, of the kinds that are listed. A range names what lies in it."""
+    kinds = {name.partition("-")[0] for name in cases()}
+    for kind, first, last in CASE.findall(text):
+        if kind in kinds and last:
+            yield from (f"{kind}-{number:0{len(last)}}" for number in range(int(first.rstrip("ab")), int(last) + 1))
+        elif kind in kinds:
+            yield f"{kind}-{first}"
+
+
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    """Each file of tests but this one, by its name."""
+    files = [path for path in sorted(TESTS.rglob("test_*.py")) if path != Path(__file__)]
+    return {str(path.relative_to(TESTS)): ast.parse(path.read_text(encoding="utf-8")) for path in files}
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            yield node
+
+
+@functools.cache
+def docstrings() -> dict[str, str]:
+    """Each test's docstring, by its name."""
+    mine = {f"unit/{Path(__file__).name}": ast.parse(Path(__file__).read_text(encoding="utf-8"))}
+    found = [(file, node) for file, tree in (trees() | mine).items() for node in functions(tree)]
+    return {f"{file}::{node.name}": ast.get_docstring(node) or "" for file, node in found}
+
+
+@functools.cache
+def parameters() -> dict[str, set[str]]:
+    """The ids that the ids of parameters begin with, such as ``CNF-006 iss``, by file."""
+    found: dict[str, set[str]] = {}
+    for file, tree in trees().items():
+        texts = (
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        )
+        names = (re.match(r"([A-Z]{3}-\d+[ab]?) \S", text) for text in texts)
+        found[file] = {name for match in names if match for name in named_in(match[1])}
+    return found
+
+
+def shown() -> set[str]:
+    """The ids that tests name."""
+    found = {name for test, doc in docstrings().items() if "test_cases_named" not in test for name in named_in(doc)}
+    return found.union(*parameters().values())
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The rows of all tables below *heading*, as cells, without the heads."""
+    text = (DOCS / page).read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line.strip("| ").split(" | ") for line in re.findall(r"^\|.*\|$", text, re.MULTILINE)]
+    return [cells for cells in lines if re.match(r"[A-Z]{3}-\d|[a-z]", cells[0])]
+
+
+def excused() -> set[str]:
+    """The ids that do not apply, for a reason."""
+    found = rows("security-cases.md", "Cases that do not apply")
+    assert all(len(cells) == 3 and len(cells[2].split()) >= 2 for cells in found)
+    return {cells[0] for cells in found}
+
+
+# ---- the cases -----------------------------------------------------------------------------------------------------
+
+
+def test_each_case_is_named_or_does_not_apply() -> None:
+    """A case that no test names and no page excuses is one that nobody has looked at. Promises have their own table."""
+    promised = {name for name in cases() if name.startswith("PRM-")}
+    assert sorted(cases().keys() - shown() - excused() - promised) == []
+    assert len(cases()) >= 480
+
+
+def test_nothing_else_is_named() -> None:
+    """A case that is named but not listed is a slip of the pen; one with a reason why not is not tested too."""
+    pages = " ".join(page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
+    assert sorted((shown() | set(named_in(pages))) - cases().keys()) == []
+    assert sorted(shown() & excused()) == []
+
+
+def test_the_titles_are_short_and_each_its_own() -> None:
+    """Whoever reads an id in a failure finds out what it is about."""
+    assert [name for name, title in cases().items() if not 1 <= len(title.split()) <= 14] == []
+    assert len(set(cases().values())) == len(cases())
+
+
+def test_what_counts_as_named() -> None:
+    """A range names all that lies in it, a letter belongs to the number, and other words that look alike are none."""
+    assert list(named_in("CNF-003 to CNF-005, CNF-020a: UTF-8, FUZZ-1, RFC-12, XCNF-001")) == [
+        *("CNF-003", "CNF-004", "CNF-005", "CNF-020a"),
+    ]
+
+
+# ---- the security pages --------------------------------------------------------------------------------------------
+
+
+def test_each_module_is_re_enacted() -> None:
+    """PRM-007: each row of the OpenID Foundation's modules leads to a test that names its case."""
+    modules = rows("security-cases.md", "OpenID Foundation modules, re-enacted")
+    assert {cells[0] for cells in modules} == {name for name in cases() if name.startswith("CNF-")} - excused()
+    for case, module, _, answer, test in modules:
+        (name,) = TEST.findall(test)
+        assert case in {*named_in(docstrings()[name]), *parameters().get(name.partition("::")[0], ())}, case
+        assert module, case
+        for code in re.findall(r"`(\w+_\w+)`", answer):
+            assert any(
+                f'"{code}"' in path.read_text(encoding="utf-8") for path in (ROOT / "jupyter_nativeauth").glob("*.py")
+            )
+
+
+def test_each_promise_has_its_tests() -> None:
+    """What is promised is a list of cases too, and each is proven by tests that are there."""
+    promises = rows("security.md", "What is promised, and how it is tested")
+    assert [cells[0] for cells in promises] == [name for name in cases() if name.startswith("PRM-")]
+    for name, _, tests in promises:
+        assert len(TEST.findall(tests)) >= 2, name
+
+
+@pytest.mark.parametrize("page", ["security.md", "security-cases.md"])
+def test_each_test_that_is_mentioned_exists(page: str) -> None:
+    """A test that was renamed is renamed there too."""
+    named = TEST.findall((DOCS / page).read_text(encoding="utf-8"))
+    assert len(named) > 5
+    assert sorted(set(named) - docstrings().keys()) == []
+
+
+def test_each_invariant_has_a_watcher_that_can_fail() -> None:
+    """Each is listed with the test in which its watcher finds a breach, and that test names it."""
+    text = (DOCS / "security-cases.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| (INV-\d\d): .* \| `([^`]+)` \|$", text, re.MULTILINE)
+    assert [name for name, _ in found] == [name for name in cases() if name.startswith("INV-")]
+    for name, test in found:
+        assert name in docstrings()[test], name
+
+
+def test_no_floor_is_below_an_advisory() -> None:
+    """pyproject.toml asks for at least the versions that the page gives, and the page knows each that we ship with."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    asked = [
+        Requirement(line) for line in [*project["dependencies"], *extras["demo"], *extras["bench"], *extras["test"]]
+    ]
+    floors: dict[str, Version] = {}
+    for one in asked:
+        for part in one.specifier:
+            if part.operator in (">=", "=="):
+                floors[one.name] = min(Version(part.version), floors.get(one.name, Version(part.version)))
+    known = {name: version for name, version, _ in rows("security.md", "The oldest versions that will do")}
+    assert len(known) > 10
+    for name, version in known.items():
+        assert floors[name] >= Version(version), f"{name}>={floors[name]}"
+    network = {"authlib", "cryptography", "h11", "httpx", "idna", "joserfc", "jupyter-server", "keyring", "tornado"}
+    assert network <= known.keys()
+
+
+# ---- the services --------------------------------------------------------------------------------------------------
 
 
 def test_each_oddity_of_a_service_is_named() -> None:
     """Each numbered requirement of a service stands in a test's docstring, or in its page with the reason why not."""
-    texts = [doc for name, doc in docstrings()]
-    texts += [page.read_text(encoding="utf-8") for page in sorted(PAGES.glob("*.md"))]
+    texts = [doc for test, doc in docstrings().items() if "test_cases_named" not in test]
+    texts += [page.read_text(encoding="utf-8") for page in sorted((DOCS / "providers").glob("*.md"))]
     named: set[str] = set()
     for text in texts:
         for service, first, last in ODDITY.findall(text):
@@ -47,4 +206,4 @@ def test_each_oddity_of_a_service_is_named() -> None:
 
 def test_each_test_states_a_rule() -> None:
     """Whoever reads a failure reads first what should have been: every test has a docstring that says it."""
-    assert [name for name, doc in docstrings() if len(doc.split()) < 4] == []
+    assert [name for name, doc in docstrings().items() if len(doc.split()) < 4] == []
