@@ -54,6 +54,7 @@ class OidcProvider(AbstractContextManager["OidcProvider"]):
         issuer: Its address.
         api: The address of a resource that its access tokens open; ``f"{api}/api/me"`` answers who you are.
         other_api: The same resource at another origin.
+        forgiven: How often a spent refresh token may come again in this test (INV-06).
 
     Example:
         >>> with OidcProvider() as oidc:
@@ -64,6 +65,7 @@ class OidcProvider(AbstractContextManager["OidcProvider"]):
     def __init__(self, **defaults: Any) -> None:
         self._defaults = defaults
         self._switches: dict[str, Any] = {}
+        self.forgiven = 0
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:

@@ -21,8 +21,13 @@ def oidc_process() -> Iterator[OidcProvider]:
 
 @pytest.fixture
 def oidc(oidc_process: OidcProvider, canary: Canary) -> Iterator[OidcProvider]:
-    """The certified provider, as new, with all features on; ``oidc.reset(rotation=False)`` and the like change that."""
+    """
+    The certified provider, as new, with all features on; ``oidc.reset(rotation=False)`` and the like change that.
+
+    Afterwards: no refresh token was redeemed twice (INV-06), but for those whose answers were lost (``oidc.forgiven``).
+    """
     oidc_process.reset()
+    oidc_process.forgiven = 0
     canary.source(oidc_process.secrets)
     yield oidc_process
     canary.drain()
@@ -30,7 +35,9 @@ def oidc(oidc_process: OidcProvider, canary: Canary) -> Iterator[OidcProvider]:
     referers = [hit.referer for hit in oidc_process.journal() if hit.referer]
     own = urlsplit(oidc_process.issuer).port
     canary.look("Referer", [one for one in referers if urlsplit(one).port != own])
+    reuse = oidc_process.reuse
     oidc_process.reset()  # lets go of whoever still waits there
+    assert reuse <= oidc_process.forgiven, "INV-06"
 
 
 @pytest.fixture

@@ -251,6 +251,7 @@ def test_a_lost_answer_is_asked_for_once_more(person: Person, oidc: OidcProvider
         get_session("acme").get("/api/me")
     assert caught.value.code == "expired"
     assert oidc.refreshes == 2
+    oidc.forgiven = 1
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 407, 302])
