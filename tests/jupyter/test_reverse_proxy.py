@@ -146,7 +146,7 @@ def tunnel(site: Site, tmp_path: Path) -> Iterator[int]:
 
 
 async def test_through_a_tunnel(site: Site, hostile: Hostile, tunnel: int) -> None:
-    """NRM-003, SEC-024: the browser comes back through the tunnel, by the address and not by the name."""
+    """NRM-003, NRM-008, SEC-024: the browser comes back through the tunnel, by the address and not by the name."""
     for host in ("127.0.0.1", "localhost"):
         done = await sign_in(site, f"http://{host}:{tunnel}", HttpBrowser(press=["Sign in", "Go on"]))
         assert done.url == f"http://127.0.0.1:{tunnel}/jupyter/nativeauth/done/signed-in"

@@ -39,10 +39,10 @@ def test_the_grants_are_these_three() -> None:
 
 
 def test_no_variable_of_the_environment_is_a_token() -> None:
-    """SEC-047: each one that is ours names a place: child processes inherit them all."""
+    """SEC-047: each one that is ours names a place, or a version: child processes inherit them all."""
     ours = {text for text in texts() if re.fullmatch(r"(JUPYTER_)?NATIVEAUTH_\w+", text)}
     named = {name.rpartition("NATIVEAUTH_")[2] for name in ours}
-    assert named == {"AGENT", "BASE_URL", "CONFIG", "KEY_FILE", "PASSPHRASE_FILE"}
+    assert named == {"AGENT", "BASE_URL", "CONFIG", "KEY_FILE", "PASSPHRASE_FILE", "VERSION"}
 
 
 def test_nothing_is_unpickled() -> None:
