@@ -2,6 +2,10 @@
 # make demo             a local provider and JupyterLab, to try it out      (make demo CHECK=1: by itself, headless)
 # make test             all tests, in Python and in TypeScript              (make test ARGS="-k refresh -n 0")
 # make bench            what it costs, to others and to the least possible; writes benchmarks/README.md
+# make kill N=100       kill renewals, sign-ins and sign-outs at each system call, and look at what is left
+# make fuzz N=100000    more inputs for each property, and more interleavings
+# make soak             many renewals, sign-ins and hostile callbacks in one process: does anything grow?
+# make mutants          break the code in small ways: does a test notice?   (make mutants FILES="_lock vault")
 # make lint             style, types and import contracts
 # make format           put the style right
 # make clean            throw away what the others made
@@ -21,7 +25,7 @@ export NODE_EXTRA_CA_CERTS := $(or $(NODE_EXTRA_CA_CERTS),$(SSL_CERT_FILE))
 # Tests start hundreds of processes, each of which would compile this package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test bench lint format clean system node
+.PHONY: setup demo test bench kill fuzz soak mutants lint format clean system node
 
 setup: system .venv/linked tests/provider/node_modules/installed
 
@@ -38,6 +42,12 @@ test: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# These four are the same tests as in `make test`, only longer; only the mutants are not in there.
+N ?=
+
+kill: setup
+	NATIVEAUTH_KILLS=$(or $(N),100) $(BIN)/python -m pytest tests/kill -n 0 --timeout 0 -q $(ARGS)
 
 lint: .venv/installed labextension/node_modules/installed
 	$(BIN)/ruff check
@@ -100,7 +110,7 @@ quietly = said=$$( { $(1); } 2>&1 ) || { echo "$$said"; exit 1; }
 
 # What no package index has: <Debian package>=<what shows that it is there>
 SYSTEM = chromium=$(or $(CHROMIUM),chromium) gnome-keyring=gnome-keyring-daemon dbus=dbus-run-session \
-	libglib2.0-bin=gdbus polkitd=pkcheck nginx-light=/usr/sbin/nginx \
+	libglib2.0-bin=gdbus polkitd=pkcheck strace=strace nginx-light=/usr/sbin/nginx \
 	openssh-server=/usr/sbin/sshd openssh-client=ssh fonts-dejavu-core=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 
 # What tests go without, and say so, where a system does not have it (any more).

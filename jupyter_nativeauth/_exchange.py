@@ -19,7 +19,7 @@ from ._discovery import fetch_keys
 from ._grant import Granted, read_granted, read_json, read_members
 from ._http import Answer, AnswerLost, ProviderClient
 from ._idtoken import Expected, check, check_refreshed
-from ._jwks import ALGORITHMS
+from ._jwks import ALGORITHMS, prepare
 from ._jwt import TokenInvalid
 from ._metadata import Provider
 from ._oauth import code_request, refresh_request, revocation_request
@@ -245,6 +245,7 @@ def renew(
     if preset.access_token_jwt is not None and not keys:
         keys = fetch_keys(client, provider.jwks_uri)
     post = refresh_request(login, profile)
+    prepare()
     try:
         answer = client.post(post)
     except AnswerLost as lost:
@@ -266,7 +267,7 @@ def renew(
         ends_at=_ends_at(granted, now)
         or (login.ends_at if granted.refresh_token in (None, login.refresh_token) else None),
     )
-    # With the keys that are here: between the answer and the save there is no network.
+    # With the keys that are here: between the answer and the save there is no network, and no import.
     doubt = _doubt(preset, provider, login.client_id, granted.access_token, keys, now)
     if doubt is not None and doubt.reason == "unknown_key" and login.keys:
         return _unusable(client, newer, "access token", doubt, code="keys_rotated", keys=())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from joserfc.jwk import DictKey, Key
 
-__all__ = ["ALGORITHMS", "decode", "hash_of", "is_signed", "read_keys", "signers"]
+__all__ = ["ALGORITHMS", "decode", "hash_of", "is_signed", "prepare", "read_keys", "signers"]
 
 # The algorithm, the key that it needs (kty, crv), and the hash of its at_hash (OpenID Connect Core, section 3.1.3.6).
 # Asymmetric ones only: a public client has no secret, and a public key must never serve as one (RFC 8725, section 2.1).
@@ -59,6 +59,15 @@ def read_keys(jwks: object) -> list[dict[str, str]]:
         if public is not None and _load(public) is not None:
             usable.append(public)
     return usable
+
+
+def prepare() -> None:
+    """
+    Import now what looks at a signature. It is three hundred files, and no import may take its time, or fail, while an
+    answer is here that replaces a refresh token and is not stored yet.
+    """
+    import joserfc.jwk
+    import joserfc.jws  # noqa: F401
 
 
 def signers(keys: Sequence[Mapping[str, Any]], algorithm: str, kid: str | None) -> list[Key]:
