@@ -49,6 +49,21 @@ N ?=
 kill: setup
 	NATIVEAUTH_KILLS=$(or $(N),100) $(BIN)/python -m pytest tests/kill -n 0 --timeout 0 -q $(ARGS)
 
+# All tests with @given or a state machine, and the interleavings.
+fuzz: setup
+	NATIVEAUTH_FUZZ=$(or $(N),100000) $(BIN)/python -m pytest tests/fuzz tests/unit -m "hypothesis or interleavings" \
+		-n 0 --timeout 0 -q $(ARGS)
+
+REFRESHES ?= 100000
+LOGINS ?= 10000
+CALLBACKS ?= 1000000
+soak: setup
+	NATIVEAUTH_SOAK=1 NATIVEAUTH_SOAK_REFRESHES=$(REFRESHES) NATIVEAUTH_SOAK_LOGINS=$(LOGINS) \
+		NATIVEAUTH_SOAK_CALLBACKS=$(CALLBACKS) $(BIN)/python -m pytest tests/flow/test_soak.py -n 0 --timeout 0 -q $(ARGS)
+
+mutants: setup
+	$(BIN)/python -m tests.mutants $(FILES)
+
 lint: .venv/installed labextension/node_modules/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

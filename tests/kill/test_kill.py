@@ -30,6 +30,7 @@ from tests.person import Person
 
 ROUNDS = int(os.environ.get("NATIVEAUTH_KILLS", "1"))
 LONGEST_STEP = 30.0  # seconds
+SURE = ("flock", "write", "fsync", "rename", "renameat2")  # these change something, and come as often each time
 
 
 class Victims:
@@ -58,7 +59,10 @@ class Victims:
         return str(self._read()["code"])
 
     def trace(self, deed: str, kill: Call | None = None) -> list[Call]:
-        """Let a process do it, and kill it there; the calls that it made from the provider's answer on."""
+        """
+        Let a process do it, and kill it there; the calls that it made from the provider's answer on. None if it was
+        not killed: how often it waits for the network, for one, is up to the network.
+        """
         held = threading.Event()
         if deed != "sign_out":
             arrived = threading.Event()
@@ -76,8 +80,8 @@ class Victims:
         held.set()
         calls = tracer.finish()
         said = self._read()
-        assert said == ({"killed": 9} if kill is not None else {"code": "done"}), (said, kill)
-        return calls
+        assert said == {"killed": 9} or (said == {"code": "done"} and (kill is None or kill.name not in SURE)), kill
+        return [] if kill is not None and said == {"code": "done"} else calls
 
     def _begin(self, deed: str) -> int:
         assert self._parent.stdin is not None
@@ -123,7 +127,7 @@ def points(calls: list[Call], *, first: str = "recvfrom") -> list[Call]:
 
 def chosen(sweep: list[Call]) -> list[int]:
     """Which of these are tried: with one round those that change something, and with more of them all."""
-    changes = [at for at, call in enumerate(sweep) if call.name in ("flock", "write", "fsync", "rename", "renameat2")]
+    changes = [at for at, call in enumerate(sweep) if call.name in SURE]
     return changes if ROUNDS == 1 else list(range(len(sweep)))
 
 
@@ -179,7 +183,8 @@ def test_a_renewal_that_is_killed(person: Person, victims: Victims, auth0: Auth0
             point = sweep[at]
             person.expire()
             old = refresh_token(person)
-            victims.trace("renew", point)
+            if not victims.trace("renew", point):
+                continue
             left, new = refresh_token(person), auth0.grants[-1].current
             assert left in (old, new), point
             counts[point.name, "old" if left == old else "new"] += 1
@@ -207,7 +212,8 @@ def test_a_renewal_that_is_killed_where_nothing_is_forgiven(
             person.sign_in()
             person.expire()
             old = refresh_token(person)
-            victims.trace("renew", point)
+            if not victims.trace("renew", point):
+                continue
             lost = refresh_token(person) == old
             counts[point.name, "old" if lost else "new"] += 1
             person.expire()
@@ -231,7 +237,8 @@ def test_a_sign_in_that_is_killed(person: Person, victims: Victims, auth0: Auth0
             if number % 2:
                 person.account.sign_out()
             before = person.account.login_id()
-            victims.trace("sign_in", point)
+            if not victims.trace("sign_in", point):
+                continue
             after = person.account.login_id()
             counts[point.name, "old" if after == before else "new"] += 1
             if at != renamed(sweep):
@@ -254,7 +261,8 @@ def test_a_sign_out_that_is_killed(person: Person, victims: Victims, capsys: Any
         for at in chosen(sweep):
             point = sweep[at]
             person.account.save(login)
-            victims.trace("sign_out", point)
+            if not victims.trace("sign_out", point):
+                continue
             if left := person.account.login_id():
                 assert person.account.login() == login
             else:

@@ -7,11 +7,12 @@ from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import _challenge
 from jupyter_nativeauth._challenge import Challenge, read_challenges
+from tests.tries import tries
 
 GOOD: list[tuple[str, list[tuple[str, dict[str, str]]]]] = [
     # One challenge
@@ -93,7 +94,7 @@ VALUE = st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_s
 PARAMETERS = st.dictionaries(TOKEN.map(str.lower), VALUE, max_size=4)
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(told=st.lists(st.tuples(TOKEN, PARAMETERS), max_size=3))
 def test_what_is_written_by_the_rules_is_read(told: list[tuple[str, dict[str, str]]]) -> None:
     """FUZ-008: any challenges, written as RFC 9110 says, come back as they were."""
@@ -113,7 +114,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@tries(500)
 @given(header=st.text() | st.lists(PIECES, max_size=30).map("".join))
 def test_any_text(header: str) -> None:
     """FUZ-008: it never raises, and what it finds stands in the text."""
@@ -123,7 +124,7 @@ def test_any_text(header: str) -> None:
             assert name in header.lower()
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(first=st.lists(PIECES, max_size=20).map("".join), second=st.lists(PIECES, max_size=20).map("".join))
 def test_what_follows_changes_nothing(first: str, second: str) -> None:
     """What was read from the beginning of a text stays the same, whatever stands behind the next comma."""

@@ -8,7 +8,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import errors
@@ -20,6 +20,7 @@ from jupyter_nativeauth.errors import (
     StepUpRequired,
     clean,
 )
+from tests.tries import tries
 
 # Part of the API: whoever catches an error may look at its code.
 CODES = {
@@ -130,7 +131,7 @@ def test_foreign_words_are_cleaned(text: Any, expected: str) -> None:
     assert clean(text) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(text=st.text(max_size=400), limit=st.integers(4, 350))
 def test_cleaned_words_are_short_and_printable(text: str, limit: int) -> None:
     """FUZ-012: at most so many characters of printable ASCII, the same ones where they were, dots where it was cut."""

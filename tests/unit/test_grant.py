@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import NativeAuthError, ProviderError, ProviderUnavailable
@@ -16,6 +16,7 @@ from jupyter_nativeauth._grant import Granted, printable, read_json, read_tokens
 from jupyter_nativeauth._tokens import Secret
 from tests.canary import Canary
 from tests.samples import assert_fit_to_show
+from tests.tries import tries
 
 ACCESS, REFRESH = "NATK-access-grant0123", "NATK-refresh-grant0123"
 GOOD = {"access_token": ACCESS, "token_type": "Bearer", "expires_in": 3600, "refresh_token": REFRESH, "scope": "a b"}
@@ -361,7 +362,7 @@ def test_what_was_read_does_not_print() -> None:
     assert "NATK" not in f"{members} {members!r} {members['more']!r}"
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(text=st.text(max_size=30))
 def test_what_is_printable(text: str) -> None:
     """TRP-34: exactly the letters of RFC 6749's VSCHAR without the space."""
@@ -376,7 +377,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 MEMBERS = st.dictionaries(st.sampled_from([*GOOD, "id_token", "error", "error_description", "x"]), JSON, max_size=6)
 
 
-@settings(max_examples=400, deadline=None)
+@tries(400)
 @given(
     members=MEMBERS | MEMBERS.map(lambda changes: {**GOOD, **changes}),
     edit=st.none() | st.tuples(st.integers(0, 400), st.binary(max_size=3)),
@@ -400,7 +401,7 @@ def test_any_answer(members: dict[str, Any], edit: tuple[int, bytes] | None, sta
     assert granted.scopes is None or all(map(printable, granted.scopes))
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(body=st.binary(max_size=60))
 def test_any_bytes(body: bytes) -> None:
     """FUZ-003: any bytes give our own error or a grant, and nothing else."""

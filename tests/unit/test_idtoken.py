@@ -20,13 +20,14 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, utils, x25519
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import _idtoken
 from jupyter_nativeauth._idtoken import Expected, check, check_refreshed
 from jupyter_nativeauth._jwks import ALGORITHMS, read_keys
 from jupyter_nativeauth._jwt import TokenInvalid
+from tests.tries import tries
 
 NOW = 1_790_000_000.0
 ISSUER = "https://id.example/tenant"
@@ -962,7 +963,7 @@ SIGNER = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@tries(400)
 @given(
     signer=SIGNER,
     changed=st.lists(CLAIM, max_size=2),
@@ -979,7 +980,7 @@ def test_no_mutant_is_accepted(
     shift: int,
     max_age: int | None,
 ) -> None:
-    """NRM-080: what is accepted is signed by a listed key, and all expectations hold: an independent check agrees."""
+    """FUZ-004, NRM-080: what is accepted is signed by a listed key and all that was expected: a second check agrees."""
     alg, name = signer
     mutant = token(claims(**dict(changed)), alg=alg, name=name, raw_header=head(alg, name, header))
     if edit:
@@ -1000,16 +1001,16 @@ def head(alg: str, name: str, changes: list[tuple[str, Any]]) -> dict[str, Any]:
     return without({"alg": alg, "kid": name, "typ": "JWT", **dict(changes)})
 
 
-@settings(max_examples=100, deadline=None)
+@tries(100)
 @given(SIGNER, st.sampled_from([0, 30, -50, 250]), st.dictionaries(st.sampled_from("abc"), st.text(max_size=3)))
 def test_every_good_token_is_accepted(signer: tuple[str, str], shift: int, more: dict[str, str]) -> None:
-    """CNF-001: what the independent check accepts, ours accepts."""
+    """FUZ-004, CNF-001: what the independent check accepts, ours accepts."""
     good = token(claims(**more), alg=signer[0], name=signer[1])
     assert independent(good, EXPECTED, NOW + shift)
     assert check(good, KEYS, EXPECTED, now=NOW + shift)["sub"] == "248289761001"
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(st.text() | st.lists(st.text(alphabet="eyJhbGciOiJ_-=09."), max_size=5).map(".".join))
 def test_any_text(text: str) -> None:
     """LIB-040: any text at all is refused with our own error, and nothing else comes out."""
@@ -1028,9 +1029,9 @@ ENTRY = JSON | st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(st.lists(ENTRY, max_size=4), JSON)
 def test_any_keys(entries: list[Any], jwks: object) -> None:
-    """TRP-20: reading keys never raises, and a good key survives any neighbours."""
+    """FUZ-005, TRP-20: reading keys never raises, and a good key survives any neighbours."""
     json.dumps(read_keys(jwks))
     assert "rsa" in names(read_keys({"keys": [*entries, jwk("rsa")]}))

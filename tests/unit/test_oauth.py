@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import LoginFailed, NativeAuthError
@@ -26,6 +26,7 @@ from jupyter_nativeauth._oauth import (
 from jupyter_nativeauth._tokens import Secret
 from tests import samples
 from tests.samples import CALLBACK, CLIENT, ISSUER, PROVIDER, assert_fit_to_show
+from tests.tries import tries
 
 OPENID = ("openid", "profile", "email")
 
@@ -463,7 +464,7 @@ NAME = st.sampled_from(["code", "state", "iss", "error", "error_description", "a
 VALUE = st.sampled_from(["STATE", ISSUER, "abc", "", "access_denied"]) | TEXT
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(pairs=st.lists(st.tuples(NAME, VALUE), max_size=6), noise=st.text(max_size=10), promised=st.booleans())
 def test_any_query(pairs: list[tuple[str, str]], noise: str, promised: bool) -> None:
     """FUZ-001, NRM-111: only our errors come out; what is accepted has one code, our state, no error and no foreign

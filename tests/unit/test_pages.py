@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth._pages import (
@@ -26,6 +26,7 @@ from jupyter_nativeauth._pages import (
     redirect,
 )
 from jupyter_nativeauth._tokens import Secret
+from tests.tries import tries
 
 HOSTILE = "\"'></title><script>alert(1)</script><img src=x onerror=alert(1)>&amp;{body}{0}"
 PAGES: dict[str, Page] = {
@@ -283,7 +284,7 @@ def test_how_a_page_is_answered() -> None:
 WORDS = st.text(st.sampled_from("<>&\"'{}ab/=; \n\0\N{BULLET}") | st.characters(codec="utf-8"), max_size=30)
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(words=st.lists(WORDS, min_size=6, max_size=6))
 def test_any_words_are_only_words(words: list[str]) -> None:
     """FUZ-011: whatever is put into a page, a parser finds the same elements in the same order, and words."""

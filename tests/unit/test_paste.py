@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import LoginFailed
@@ -18,6 +18,7 @@ from jupyter_nativeauth._paste import _REFUSALS, read_pasted
 from jupyter_nativeauth._tokens import Secret
 from tests import samples
 from tests.canary import Canary
+from tests.tries import tries
 
 REQUEST = samples.request()
 STATE = REQUEST.state.reveal()
@@ -183,8 +184,8 @@ def test_the_service_said_no() -> None:
     assert isinstance(refusal(f"{samples.CALLBACK}?error=access_denied"), Mismatch)
 
 
+@tries(100)
 @given(st.text() | st.binary().map(lambda data: codecs.decode(data, "latin-1")), st.integers(0, len(ADDRESS)))
-@settings(max_examples=100, deadline=None)
 def test_nothing_that_is_typed_breaks_it(text: str, where: int) -> None:
     """FUZ-002: any text, alone or in the middle of an address, is read or refused; what is read is what was there."""
     for pasted in (text, ADDRESS[:where] + text + ADDRESS[where:], text + ADDRESS, ADDRESS + text):
@@ -206,8 +207,8 @@ NOISE: list[Callable[[str], str]] = [
 ]
 
 
+@tries(40)
 @given(st.lists(st.sampled_from(NOISE), max_size=6))
-@settings(max_examples=40, deadline=None)
 def test_noise_around_noise(layers: list[Callable[[str], str]]) -> None:
     """FLT-066: in any order and number, what people put around an address is taken off."""
     text = ADDRESS

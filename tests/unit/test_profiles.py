@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import profiles as profiles_module
@@ -27,6 +27,7 @@ from jupyter_nativeauth.keys import KEY_SOURCES
 from jupyter_nativeauth.profiles import Profile, Profiles, load, origin
 from jupyter_nativeauth.providers import PRESETS
 from tests.isolation import Home
+from tests.tries import tries
 
 ISSUER = "https://id.example"
 GOOD = '[profiles.acme]\nissuer = "https://id.example"\nclient_id = "cli"\n'
@@ -441,7 +442,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(st.dictionaries(st.sampled_from([*EVERYTHING, "x"]) | st.text(max_size=6), JSON, max_size=4))
 def test_any_values(keys: dict[str, Any]) -> None:
     """FUZ-016: whatever stands in a profile, it is one, or a ConfigError says why not."""
@@ -898,7 +899,7 @@ def test_paths_are_shown_on_one_line(home: Home) -> None:
     assert str(caught.value).startswith(f"{home.folder}/a??[31mb: there is no such file.")
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(st.text(alphabet="[]profiles.acme=\"' \n{}#1tru\\"), st.sampled_from(["", GOOD]))
 def test_any_file(text: str, before: str) -> None:
     """FUZ-016: any text at all is profiles, or a ConfigError that names the file."""
@@ -1001,7 +1002,7 @@ HOSTS = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(
     st.sampled_from(["http", "https", "HTTPS"]),
     st.sampled_from(HOSTS) | st.text(alphabet="aA1.-_%@:[]\\/?#\u00df\u3002\uff0e", max_size=12),

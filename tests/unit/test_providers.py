@@ -7,13 +7,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import ConfigError
 from jupyter_nativeauth._metadata import Provider, metadata_urls, read_metadata
 from jupyter_nativeauth.providers import PRESETS, issuer_of
 from tests.samples import ISSUER, PROVIDER, assert_fit_to_show
+from tests.tries import tries
 
 NEEDED: dict[str, Any] = {
     "authorization_endpoint": f"{ISSUER}/authorize",
@@ -287,7 +288,7 @@ NAMES = [*NEEDED, *OPTIONAL, "issuer", "scopes_supported", "id_token_signing_alg
 URL = st.text(st.sampled_from(":/?#@\\.%-a1[]\r\n \"'`$;&é"), max_size=12).map(lambda text: f"https://{text}")
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(changes=st.dictionaries(st.sampled_from(NAMES), JSON | URL, max_size=4), other=JSON)
 def test_any_metadata(changes: dict[str, Any], other: Any) -> None:
     """FUZ-007: our own errors only; what is accepted has our issuer and addresses that two programs read alike."""

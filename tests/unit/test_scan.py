@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import _scan
@@ -21,6 +21,7 @@ from jupyter_nativeauth._patterns import ALLOWED, kinds
 from jupyter_nativeauth._scan import Found, Unread, scan_file
 from jupyter_nativeauth.cli import main
 from tests.isolation import Home
+from tests.tries import tries
 
 ROOT = Path(__file__).parents[2]
 LETTERS = "aB3dE5gH1jK7mN9pQ2sT4vW6xY8zAcEeGgIiKk0LlMmNnOo1PpQqRr2SsTtUu3VvWwXx4YyZz5"
@@ -104,7 +105,7 @@ def scan(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["scan", *map(str, arguments)])
 
 
-@settings(max_examples=100, deadline=None)
+@tries(100)
 @given(
     secret=st.sampled_from(SECRETS),
     place=st.sampled_from(sorted(PLACES)),

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from IPython.lib.pretty import pretty
 
@@ -27,6 +27,7 @@ from jupyter_nativeauth import Identity
 from jupyter_nativeauth._tokens import AccessToken, Body, Login, Members, Secret
 from tests import samples
 from tests.canary import Canary
+from tests.tries import tries
 
 BARE = "NATK-access-bare01234"
 VALUES: dict[str, Any] = {
@@ -225,7 +226,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@tries(100)
 @given(claims=st.dictionaries(st.text(max_size=8), JSON, max_size=5), name=st.text(max_size=20))
 def test_any_claims_survive_the_vault(claims: dict[str, Any], name: str) -> None:
     """FUZ-006, FLT-048: whatever a provider says about a person can be stored."""
@@ -247,7 +248,7 @@ def test_a_record_of_a_newer_version(canary: Canary) -> None:
             Login.from_record(record)
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(changes=st.dictionaries(st.sampled_from([*samples.login().to_record(), "x"]), JSON, max_size=3))
 def test_any_record(changes: dict[str, Any]) -> None:
     """FUZ-006, ADV-046: a record with anything in it is a login or one of four kinds of error, and nothing else."""

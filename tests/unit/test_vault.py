@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import StoreError, VaultDamaged, VaultTooNew
@@ -28,6 +28,7 @@ from jupyter_nativeauth.vault import FileVault, MemoryVault, Vault, sealed_with_
 from tests import samples
 from tests.canary import Canary
 from tests.isolation import Home
+from tests.tries import tries
 
 LOGIN_ID = "0123456789abcdef" * 2
 HEAD = struct.Struct(">4sBB16sQ16s8s")  # magic, schema, state, key source, generation, login id, key id
@@ -236,7 +237,7 @@ def sealed() -> Iterator[tuple[FileVault, bytes]]:
         yield made, Path(made.path).read_bytes()
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(data=st.data())
 def test_a_flipped_bit_is_found(sealed: tuple[FileVault, bytes], data: st.DataObject) -> None:
     """FLT-043, FUZ-006: not one bit of the file can be another one; it is damage, or the schema of a newer version."""
@@ -250,7 +251,7 @@ def test_a_flipped_bit_is_found(sealed: tuple[FileVault, bytes], data: st.DataOb
         vault.read()
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(text=st.binary(max_size=200) | st.binary(max_size=120).map(lambda tail: b"JNAV\1\1" + tail))
 def test_any_bytes_are_damage(sealed: tuple[FileVault, bytes], text: bytes) -> None:
     """FUZ-006: any file gives our own error, and all that only look at its head survive."""

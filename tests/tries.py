@@ -1,0 +1,56 @@
+"""
+Runs in: the tests. How often a property is tried: a few hundred times, the same inputs each time, in ``make test``;
+as often as one likes, with new ones each time, in ``make fuzz``, which says at the end how many there were.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+MANY = int(os.environ.get("NATIVEAUTH_FUZZ") or 0)
+TRIED: Counter[str] = Counter()
+_SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much]
+
+
+def profile(few: int, **more: Any) -> settings:
+    """Hypothesis's settings for *few* examples, or for as many as ``make fuzz`` was told."""
+    return settings(
+        max_examples=MANY or few,
+        derandomize=not MANY,
+        database=None,
+        deadline=None,
+        suppress_health_check=_SLOW if MANY else [HealthCheck.function_scoped_fixture],
+        **more,
+    )
+
+
+def tries(few: int) -> Callable[[Any], Any]:
+    """Decorates a test that ``@given`` gives its inputs."""
+
+    def decorate(test: Any) -> Any:
+        inner, name = test.hypothesis.inner_test, f"{test.__module__.rpartition('.')[2]}::{test.__qualname__}"
+
+        @functools.wraps(inner)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            TRIED[name] += 1
+            return inner(*args, **kwargs)
+
+        test.hypothesis.inner_test = counted
+        return profile(few)(test)
+
+    return decorate
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if MANY and TRIED:
+        terminalreporter.section("inputs tried")
+        for name, number in sorted(TRIED.items()):
+            terminalreporter.line(f"{number:>10,}  {name}")
+        terminalreporter.line(f"{sum(TRIED.values()):>10,}  in all")
