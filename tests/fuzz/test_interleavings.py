@@ -39,6 +39,7 @@ class Rotating:
     def __init__(self) -> None:
         self.alive: dict[str, str] = {}  # the good refresh token of each grant
         self.seen: dict[str, str] = {}  # the grant of each refresh token that ever was
+        self.renewals = 0
         self.reuse = 0
 
     def grant(self, name: str) -> Secret:
@@ -59,6 +60,7 @@ class Rotating:
             self.reuse += 1
             del self.alive[grant]
             return samples.answer(400, error="invalid_grant")
+        self.renewals += 1
         return samples.tokens(refresh_token=self.grant(grant).reveal())
 
 
@@ -174,6 +176,7 @@ class World:
         assert [path for path in self.folder.iterdir() if path.name.endswith(("tmp", "damaged"))] == []
         steps = self.scheduler.order
         names = {step.partition(" ")[0] for step in steps}
+        assert self.service.renewals <= 1, "what somebody had just renewed was renewed again"
         if names >= {"signs-out", "signs-in"}:
             # Whoever wrote last has it.
             last = [step.split(" ")[0] for step in steps if step.endswith(" write") and "signs" in step][-1]

@@ -60,7 +60,7 @@ class Victims:
 
     def trace(self, deed: str, kill: Call | None = None) -> list[Call]:
         """
-        Let a process do it, and kill it there; the calls that it made from the provider's answer on. None if it was
+        Let a process do it, and kill it there; the calls that it made from the provider's answer on; none if it was
         not killed: how often it waits for the network, for one, is up to the network.
         """
         held = threading.Event()
