@@ -20,11 +20,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 NEAR = {
-    "_callback": "tests/unit/test_oauth.py tests/unit/test_tenant.py tests/fuzz/test_properties.py",
+    "_callback": "tests/unit/test_callback.py tests/unit/test_oauth.py",
     "_idtoken": "tests/unit/test_idtoken.py",
     "_jwt": "tests/unit/test_idtoken.py tests/unit/test_accesstoken.py",
     "_lock": "tests/unit/test_lock.py",
-    "_origin": "tests/fuzz/test_properties.py tests/unit/test_profiles.py tests/unit/test_providers.py",
+    "_origin": "tests/unit/test_profiles.py tests/unit/test_providers.py tests/unit/test_tenant.py",
     "vault": "tests/unit/test_vault.py tests/unit/test_account.py",
 }
 LONGEST = 120  # seconds for one mutant; one that hangs was noticed
