@@ -81,6 +81,12 @@ def test_a_name_of_a_customer_where_there_are_none() -> None:
     assert read_callback(request, query).request is request
 
 
+def test_a_setup_that_is_not_known() -> None:
+    """Where nobody has said how the application is set up, the answer stays at the host that was asked."""
+    request = replace(at_wristband(), setup=None)
+    assert read_callback(request, answer(request, code="x", tenant_name="globex")).request is request
+
+
 def test_the_longest_query() -> None:
     """SEC-011: 16 KiB are read, and not one letter more."""
     longest = "x=" + "y" * 16382
