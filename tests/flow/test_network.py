@@ -359,21 +359,18 @@ def in_a_network(lines: str, code: str, cwd: Path = ROOT) -> str:
 
 
 @pytest.mark.root
-@pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
 def test_a_dead_ipv6_address_costs_no_sign_in() -> None:
     """FLT-063, RFC 8305: where a service's first address does not answer, the second is tried a moment later."""
     assert in_a_network(DEAD_IPV6, TWO_ADDRESSES) == "200\n"
 
 
 @pytest.mark.root
-@pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
 def test_a_machine_without_ipv4() -> None:
     """NRM-004, FLT-063: the browser comes back to ``[::1]`` where there is no ``127.0.0.1`` (RFC 8252, section 7.3)."""
     assert in_a_network(ONLY_IPV6, COMES_BACK) == "http://[::1] /nativeauth/callback 200\n"
 
 
 @pytest.mark.root
-@pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
 def test_jupyter_on_a_machine_without_ipv4(tmp_path: Path) -> None:
     """NRM-004, FLT-063: the browser comes back to ``[::1]``, also from ``localhost``; the doctor names it."""
     assert in_a_network(ONLY_IPV6, IN_JUPYTER, cwd=tmp_path).split() == [

@@ -12,14 +12,11 @@ from tests.keychain.find_key import find, outcomes, start
 from tests.keychain.test_keychain import CREATE, SIGN_IN, STRICT, secret, traces
 from tests.kwallet_daemon import KWalletSession, kwallet_daemon
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("kwalletd5") is None,
-    reason="no KWallet here: apt-get install libkf5wallet-bin libqca-qt5-2-plugins",
-)
-
 
 @pytest.fixture
 def kwallet() -> Iterator[KWalletSession]:
+    if shutil.which("kwalletd5") is None:
+        pytest.skip("no KWallet here: apt-get install libkf5wallet-bin libqca-qt5-2-plugins")
     with kwallet_daemon() as session:
         yield session
 
