@@ -19,7 +19,7 @@ __all__ = ["hub_process"]
 
 pytestmark = pytest.mark.timeout(400)  # a Hub, its proxy and three servers start on a machine that may be busy
 
-ADA, BOB, EVE = "ada.l@example.org", "bob", "eve"
+ADA, BOB = "ada.l@example.org", "bob"
 SHARED = "hub/user-redirect/nativeauth/callback"
 CALL = "from jupyter_nativeauth import get_session\nprint(get_session().get('/api/me').status_code)"
 
@@ -27,7 +27,7 @@ CALL = "from jupyter_nativeauth import get_session\nprint(get_session().get('/ap
 @pytest.fixture(scope="module")
 def running_hub(hub_process: Hub) -> Hub:
     """A Hub at which the servers of three people run; that of the last only until a test has stopped it."""
-    hub_process.start([ADA, BOB, EVE])
+    hub_process.start([ADA, BOB])
     return hub_process
 
 
@@ -149,18 +149,3 @@ def test_without_a_redirect_uri_a_page_says_which_one_to_set(hub: Hub, oidc: Oid
             assert (answer.status_code, answer.json()["code"]) == (400, "no_redirect_uri")
             assert f"/{SHARED}" in answer.json()["hint"]
             assert "evil" not in answer.text
-
-
-def test_a_restarted_server_says_why_it_needs_a_sign_in(hub: Hub, oidc: OidcProvider) -> None:
-    """FLT-052: without a keychain the key was in the memory of the server that the Hub has stopped."""
-    try:
-        hub.start([EVE])
-        sign_in(hub, hub.browser(EVE, oidc), EVE)
-        hub.end(EVE)
-        hub.start([EVE])
-        row = hub.row(EVE)
-        assert (row["state"], "server that has stopped" in row["message"]) == ("other_key", True)
-        sign_in(hub, hub.browser(EVE, oidc), EVE)
-        assert hub.row(EVE)["state"] == "signed_in"
-    finally:
-        hub.end(EVE)
