@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from jupyter_nativeauth import Profile
-from jupyter_nativeauth._callback import Code, Mismatch, read_callback, read_query
+from jupyter_nativeauth import LoginFailed, Profile
+from jupyter_nativeauth._callback import AskAgain, Code, Mismatch, read_callback, read_query
 from jupyter_nativeauth._oauth import Ask, AuthorizationRequest, authorization_request
 from jupyter_nativeauth._tenant import Setup
 from tests import samples
@@ -100,3 +100,26 @@ def test_a_checked_code_stays_as_it_was_checked() -> None:
     code = Code(samples.secret("code"), samples.request())
     with pytest.raises(FrozenInstanceError):
         code.value = samples.secret("code")  # type: ignore[misc]
+
+
+def at_auth0(*, again: bool) -> AuthorizationRequest:
+    profile = Profile("acme", provider="auth0", client_id="cli", domain="acme.eu.auth0.com")
+    return authorization_request(profile, samples.provider(), samples.CALLBACK, Ask(again=again))
+
+
+@pytest.mark.parametrize(("again", "kind"), [(False, AskAgain), (True, LoginFailed)])
+def test_a_service_that_asks_something_first_is_asked_once_more(again: bool, kind: type[LoginFailed]) -> None:
+    """A0-6: once, and no more than that: else a browser would go to and fro for ever."""
+    request = at_auth0(again=again)
+    with pytest.raises(LoginFailed) as caught:
+        read_callback(request, answer(request, error="login_required", iss=request.provider.issuer))
+    assert type(caught.value) is kind
+
+
+def test_a_long_code_of_an_error_is_cut() -> None:
+    """It stands in a sentence, and has up to sixty characters there."""
+    request = at_auth0(again=False)
+    with pytest.raises(LoginFailed) as caught:
+        read_callback(request, answer(request, error="e" * 200, iss=request.provider.issuer))
+    assert caught.value.code.rstrip("….") == "e" * len(caught.value.code.rstrip("…."))
+    assert len(caught.value.code) == 60

@@ -323,6 +323,24 @@ print("after", is_free(), flush=True)
     assert errors == ""
 
 
+def test_a_forked_child_closes_nothing_else(path: Path) -> None:
+    """TRP-32: the number of a lock's file may be another file's by the time of the fork, and that stays open."""
+    code = """
+with lock.hold(limit=5):
+    pass
+reading, writing = os.pipe()
+pid = os.fork()
+if not pid:
+    os.write(writing, b"still open")
+    os._exit(0)
+os.waitpid(pid, 0)
+os.close(writing)
+print(os.read(reading, 100).decode(), flush=True)
+"""
+    with child(path, code) as process:
+        assert process.communicate(timeout=30) == ("still open\n", "")
+
+
 def test_a_forked_child_does_not_keep_its_parents_lock(path: Path) -> None:
     """TRP-32: a child that lives on holds nothing: once the parent lets go or dies, the lock is free."""
     code = """
