@@ -326,9 +326,11 @@ print("after", is_free(), flush=True)
 def test_a_forked_child_closes_nothing_else(path: Path) -> None:
     """TRP-32: the number of a lock's file may be another file's by the time of the fork, and that stays open."""
     code = """
+reading, before = os.pipe()
 with lock.hold(limit=5):
     pass
-reading, writing = os.pipe()
+writing = os.dup(before)
+os.close(before)
 pid = os.fork()
 if not pid:
     os.write(writing, b"still open")
