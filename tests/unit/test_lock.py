@@ -420,6 +420,27 @@ def test_programs_that_are_started_inherit_nothing(path: Path) -> None:
 # ---- the lock of a login in memory -----------------------------------------------------------------------------------
 
 
+def test_a_thread_waits_for_the_memory_s_lock_as_for_a_file_s() -> None:
+    """While another thread holds it, and as long as the limit says; then it has it."""
+    lock, held, waiting = MemoryLock(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock.hold(limit=20):
+            held.set()
+            assert waiting.wait(20)
+
+    def look() -> bool:
+        waiting.set()
+        return False
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(20)
+    with lock.hold(limit=20, leave=look) as mine:
+        assert mine
+    holder.join(20)
+
+
 def test_the_lock_in_memory(path: Path) -> None:
     """A login in this process's memory has the same lock, between threads: held, waited for, left, timed out."""
     lock = MemoryLock()
