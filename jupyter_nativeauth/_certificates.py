@@ -6,7 +6,6 @@ A profile's ``ca_bundle`` counts first, then ``SSL_CERT_FILE``, then ``SSL_CERT_
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import os
@@ -161,6 +160,8 @@ async def _names(host: str, port: int, ca_bundle: str | None) -> tuple[str, ...]
     The connection that was refused does not tell, so this makes another one, on which nothing is sent. Who has issued
     the certificate is checked there as well: not everybody can have any name repeated here.
     """
+    import asyncio  # which no session needs before
+
     with contextlib.suppress(ConfigError, OSError, TimeoutError):
         trusted = context(ca_bundle)
         trusted.check_hostname = False

@@ -837,6 +837,7 @@ BEFORE = claims(iat=NOW - 7200, exp=NOW - 3600, auth_time=NOW - 7205)
         pytest.param({"aud": [CLIENT, "api"], "azp": CLIENT}, {**BEFORE, "azp": CLIENT}, id="NRM-091 one aud more"),
         pytest.param({"iat": NOW - 7200}, BEFORE, id="NRM-091 the same iat"),
         pytest.param({"iat": NOW - 7259}, BEFORE, id="LIB-050 iat before the original, within the leeway"),
+        pytest.param({"iat": NOW - 7260}, BEFORE, id="LIB-050 iat before the original by just the leeway"),
         pytest.param({"nonce": DROP}, {k: v for k, v in BEFORE.items() if k != "nonce"}, id="NRM-091 never a nonce"),
         pytest.param({"at_hash": at_hash()}, BEFORE, id="CNF-031 at_hash of the new access token"),
     ],
