@@ -125,7 +125,7 @@ def test_get_session_brings_in_no_server_and_no_widgets(home: Home) -> None:
     code = "from jupyter_nativeauth import get_session\nassert get_session() is not None"
     loaded = loaded_by(code)
     assert "httpx" in loaded
-    assert not {"tornado", "ipywidgets", "jupyter_server", "IPython", "keyring"} & loaded
+    assert not {"tornado", "ipywidgets", "jupyter_server", "IPython", "keyring", "asyncio"} & loaded
 
 
 def test_a_request_without_a_login_brings_in_no_server_and_no_widgets(home: Home) -> None:
