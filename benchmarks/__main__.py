@@ -41,8 +41,8 @@ END = """
 * **The first `get_session()`.** `httpx.Client()` reads the system's certificates, and is the floor. On top of it come
   the configuration and its checks, and the modules that make them.
 * **The start of a server.** About fifty modules, which the sidebar's first question needs a moment later.
-* **The callback.** 11 to 18 ms in different runs on one machine. Most of it is that each request to the service has a
-  connection and an event loop of its own, so that a name look-up that hangs can be left behind.
+* **The callback.** Most of it is that each request to the service has a connection and an event loop of its own, so
+  that a name look-up that hangs can be left behind.
 * **Early renewals.** No request waits for one. But Python runs one thread at a time, and the renewal's own work is in
   the way of the requests that are under way.
 
