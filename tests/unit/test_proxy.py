@@ -186,7 +186,7 @@ def test_what_happens_to_a_sign_request_is_looked_for_behind_a_proxy(proxy: Prox
     """No WebSocket of ours goes through a proxy, or around one: whoever waits looks every few seconds instead."""
     seen: list[Event] = []
 
-    async def look_three_times() -> None:
+    async def look_three_times(url: str) -> None:
         enough = asyncio.Event()
 
         def tell(event: Event) -> None:
@@ -194,11 +194,15 @@ def test_what_happens_to_a_sign_request_is_looked_for_behind_a_proxy(proxy: Prox
             if len(seen) == 3:
                 enough.set()
 
-        waiting = asyncio.create_task(listen("wss://xumm.example/sign/1", tell, pace=Pace(behind_proxy=0.01)))
+        waiting = asyncio.create_task(listen(url, tell, pace=Pace(behind_proxy=0.01, pause=0.01, dead=0.2)))
         await asyncio.wait_for(enough.wait(), 20)
         waiting.cancel()
 
-    asyncio.run(look_three_times())
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        asyncio.run(look_three_times(f"ws://127.0.0.1:{service.getsockname()[1]}/sign/1"))
+        service.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            service.accept()  # nobody has come
     assert all(event.look for event in seen)
     assert proxy.asked == []
 
