@@ -19,6 +19,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 pytest_plugins = (
     "tests.isolation",
+    "tests.ledger",
     "tests.tries",
     "tests.canary",
     "tests.providers",

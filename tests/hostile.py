@@ -43,6 +43,8 @@ PATHS = {
     **{f"/{name}": name for name in ("jwks", "authorize", "token", "revoke", "userinfo", "end_session")},
 }
 
+RUNNING: list[Hostile] = []
+
 
 def endpoint_of(request: Request) -> str:
     return PATHS.get(request.path, "other")
@@ -118,11 +120,13 @@ class Hostile:
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="hostile").start()
+        RUNNING.append(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        RUNNING.remove(self)
         self._server.stopping.set()
         self._server.shutdown()
         self._server.server_close()

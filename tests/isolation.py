@@ -19,6 +19,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.ledger import under_way
+
 FOREIGN = ("JUPYTER", "JPY_", "PYTHON_KEYRING", "XDG_", "DBUS_", "KERNEL_", "CREDENTIALS_DIRECTORY", "IPYTHON")
 DESKTOP = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "NETRC")
 
@@ -95,7 +97,10 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(autouse=True)
 def leftovers(home: Home) -> Iterator[None]:
-    """INV-08: after the test there is no process, thread, listening socket or unfinished file that was not before."""
+    """
+    INV-08: after the test there is no process, thread, listening socket, unfinished file, lock or sign-in that was not
+    before.
+    """
     before = _belongings(home)
     yield
     end = time.monotonic() + float(os.environ.get("NATIVEAUTH_TEST_PATIENCE", "5"))
@@ -111,7 +116,7 @@ def _belongings(home: Home) -> set[str]:
     write for a moment only: files that are not moved to their place yet, and folders for sockets.
     """
     me = psutil.Process()
-    found = {f"thread {one.name}" for one in threading.enumerate() if not one.daemon}
+    found = under_way() | {f"thread {one.name}" for one in threading.enumerate() if not one.daemon}
     found |= {f"file {path.name}" for path in (home.data / "nativeauth").glob("*.tmp")}
     found |= {f"folder {path.name}" for path in (home.folder / "tmp").glob("nativeauth-*")}
     for child in me.children(recursive=True):

@@ -1,12 +1,24 @@
-"""Runs in: the tests. A response that was refused changes nothing and leads to nothing (INV-02, INV-04, INV-05)."""
+"""Runs in: the tests. A response that was refused changes nothing and leads to nothing (INV-02 to INV-05)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from tests.hostile import Hostile, endpoint_of
+import pytest
+
+from jupyter_nativeauth import NativeAuthError
+from tests.canary import Canary
+from tests.hostile import RUNNING, Hostile, endpoint_of
+from tests.ledger import kept
+from tests.samples import assert_fit_to_show
+
+# What a call that fails may have asked for before it failed; nobody is told of a login that is none.
+EARLIER = {"discovery", "metadata", "authorize", "token", "jwks"}
+MOST = 8  # requests, a second try of some of them included
+ENDS = {"expired", "damaged"}  # what was stored is over, or was moved aside
 
 
 def stored(folder: Path) -> dict[str, bytes]:
@@ -37,3 +49,27 @@ def untouched(hostile: Hostile, folder: Path, *allowed: str, at_most: int = 4) -
     after = stored(folder)
     assert before.keys() <= after.keys(), f"INV-05: gone: {before.keys() - after.keys()}"
     assert after == before, "INV-02: what is stored has changed"
+
+
+def fails(work: Callable[[], Any], canary: Canary, *, stores: bool = False) -> NativeAuthError:
+    """
+    Each case of a provider that misbehaves ends in here: our own error, fit to show, and nothing secret in it, in what
+    led to it or in the frames of ours (INV-03); nothing stored has changed (INV-02, INV-05), no endpoint was asked that
+    only a good answer leads to (INV-02), and not many were (INV-04).
+
+    Args:
+        work: What fails.
+        canary: The sweep of this test.
+        stores: A renewal has happened all the same, and its refresh token is stored.
+    """
+    before, asked = kept(), {id(one): len(one.journal) for one in RUNNING}
+    with pytest.raises(NativeAuthError) as caught:
+        work()
+    error = caught.value
+    canary.look_error(error)
+    assert_fit_to_show(error)
+    requests = [endpoint_of(request) for one in RUNNING for request in one.journal[asked.get(id(one), 0) :]]
+    assert set(requests) <= EARLIER, f"INV-02: asked for {requests}"
+    assert len(requests) <= MOST, f"INV-04: {len(requests)} requests"
+    assert stores or error.code in ENDS or kept() == before, "INV-02: what is stored has changed"
+    return error

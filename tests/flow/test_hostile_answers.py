@@ -26,7 +26,6 @@ from jupyter_nativeauth import (
     ConfigError,
     LoginFailed,
     LoginRequired,
-    NativeAuthError,
     ProviderError,
     ProviderUnavailable,
 )
@@ -41,6 +40,7 @@ from jupyter_nativeauth._tokens import Identity, Login, Secret
 from jupyter_nativeauth.agent import KeyAgent
 from jupyter_nativeauth.keys import Keys
 from jupyter_nativeauth.profiles import Profile
+from jupyter_nativeauth.testing import Clock
 from tests.answers import Answer, bomb, redirect
 from tests.canary import Canary
 from tests.certificates import Authority
@@ -48,8 +48,8 @@ from tests.hostile import Hostile, default_key
 from tests.http_browser import HttpBrowser
 from tests.isolation import Home
 from tests.person import Person, outcome
-from tests.samples import CALLBACK, assert_fit_to_show
-from tests.untouched import untouched
+from tests.samples import CALLBACK
+from tests.untouched import fails, untouched
 
 ENDPOINTS = ("authorize", "token", "jwks", "userinfo", "revoke", "end_session", "discovery", "metadata")
 
@@ -92,7 +92,8 @@ def account_of(hostile: Hostile, folder: Path, *, deadline: float = 10, **change
     keys = Keys(folder, server=True, environ={})
     keys.find("memory", create=True)
     profile = Profile("acme", **{**Service(hostile).profile(), **changes})
-    return Account(profile, keys, folder, client=ProviderClient(deadline=deadline, ca_bundle=profile.ca_bundle))
+    client = ProviderClient(deadline=deadline, ca_bundle=profile.ca_bundle)
+    return Account(profile, keys, folder, client=client, clock=Clock(time.time()))  # which a pause does not end
 
 
 def again(account: Account) -> Account:
@@ -145,15 +146,6 @@ def expire(account: Account) -> None:
     """The access token's time is over, as the vault tells it."""
     login = account.login()
     assert account.replace(login, replace(login, expires_at=0.0))
-
-
-def fails(work: Callable[[], Any], canary: Canary) -> NativeAuthError:
-    """INV-03: our own error, fit to show, and nothing secret in it, in what led to it or in the frames of ours."""
-    with pytest.raises(NativeAuthError) as caught:
-        work()
-    canary.look_error(caught.value)
-    assert_fit_to_show(caught.value)
-    return caught.value
 
 
 # ---- answers of the token endpoint -----------------------------------------------------------------------------------
@@ -582,7 +574,7 @@ def test_a_wrong_id_token_at_a_renewal(account: Account, hostile: Hostile, canar
     before = expired(account, hostile)
     granted = hostile.tokens()
     hostile.answer("token", lambda request: Answer(json={**granted, "id_token": RENEWED[case](hostile)}, work=True))
-    error = fails(account.access_token, canary)
+    error = fails(account.access_token, canary, stores=True)
     assert isinstance(error, ProviderError)
     assert error.code == "id_token_invalid"
     fails(account.access_token, canary)

@@ -27,7 +27,6 @@ from tests.flow.test_hostile_answers import (  # noqa: F401 - `account` and `vis
     account_of,
     expire,
     expired,
-    fails,
     sign_in,
     visitor,
 )
@@ -36,7 +35,7 @@ from tests.http_browser import HttpBrowser
 from tests.oidc_provider import OidcProvider
 from tests.person import Person, outcome
 from tests.samples import CALLBACK
-from tests.untouched import untouched
+from tests.untouched import fails, untouched
 
 
 def begun(account: Account) -> tuple[AuthorizationRequest, dict[str, str]]:  # noqa: F811

@@ -17,6 +17,7 @@ import pytest
 from jupyter_nativeauth import LoginRequired, NativeAuthError, ProviderUnavailable, VaultTooNew
 from jupyter_nativeauth._account import Account
 from jupyter_nativeauth._http import AnswerLost
+from jupyter_nativeauth._lock import _held
 from jupyter_nativeauth._tokens import AccessToken
 from jupyter_nativeauth.keys import Keys
 from jupyter_nativeauth.testing import Clock
@@ -612,7 +613,9 @@ def test_a_login_of_a_newer_version(tmp_path: Path, clock: Clock, keys: Keys, ca
 # ---- writing ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_renewal_is_stored_only_over_what_was_sent(tmp_path: Path, clock: Clock, keys: Keys) -> None:
+def test_a_renewal_is_stored_only_over_what_was_sent(
+    tmp_path: Path, clock: Clock, keys: Keys, ledger: list[str]
+) -> None:
     """FLT-015, FLT-050: another login, another refresh token, a sign-out or an empty vault in its place: it is not."""
     made = signed_in(tmp_path, Desk(), clock, keys)
     sent = made.login()
@@ -637,6 +640,8 @@ def test_a_renewal_is_stored_only_over_what_was_sent(tmp_path: Path, clock: Cloc
     assert not made.replace(sent, newer)
     assert made.end(newer, "expired")
     assert refuse(made).code == "expired"
+    assert [breach.partition(":")[0] for breach in ledger] == ["INV-05"]  # which no provider has asked for
+    ledger.clear()
 
 
 def test_what_a_sign_out_leaves(tmp_path: Path, clock: Clock, canary: Canary) -> None:
@@ -776,3 +781,4 @@ def test_no_variable_of_any_frame_shows_a_token(tmp_path: Path, clock: Clock, ca
             attempt(made)
         except (NativeAuthError, RuntimeError) as error:
             canary.look_error(error)
+    _held.clear()  # where the very function failed that lets go of a lock
