@@ -49,10 +49,19 @@ N ?=
 kill: setup
 	NATIVEAUTH_KILLS=$(or $(N),100) $(BIN)/python -m pytest tests/kill -n 0 --timeout 0 -q $(ARGS)
 
-# All tests with @given or a state machine, and the interleavings.
+# All tests with @given or a state machine, and the interleavings: N inputs each, or in batches of N for so many MINUTES
+# each; and how much of the code that reads what others send they have been through.
+MINUTES ?=
+READERS := _accesstoken _callback _challenge _clock _device _grant _idtoken _jwks _jwt _metadata _origin _paste _payload_record _tokens vault
+comma := ,
+space := $(subst ,, )
+
+fuzz: export COVERAGE_FILE := .venv/fuzz.coverage
 fuzz: setup
-	NATIVEAUTH_FUZZ=$(or $(N),100000) $(BIN)/python -m pytest tests/fuzz tests/unit -m "hypothesis or interleavings" \
-		-n 0 --timeout 0 -q $(ARGS)
+	NATIVEAUTH_FUZZ=$(or $(N),$(if $(MINUTES),1000,100000)) NATIVEAUTH_FUZZ_MINUTES=$(MINUTES) \
+		$(BIN)/python -m coverage run --branch --source=jupyter_nativeauth -m pytest tests/fuzz tests/unit \
+		-m "hypothesis or interleavings" -n 0 --timeout 0 -q $(ARGS); failed=$$?; \
+		$(BIN)/python -m coverage report --include="$(subst $(space),$(comma),$(READERS:%=*/%.py))" --show-missing; exit $$failed
 
 REFRESHES ?= 100000
 LOGINS ?= 10000

@@ -1,20 +1,22 @@
 """
 Runs in: the tests. How often a property is tried: a few hundred times, the same inputs each time, in ``make test``;
-as often as one likes, with new ones each time, in ``make fuzz``, which says at the end how many there were.
+as often or as long as one likes, with new ones each time, in ``make fuzz``, which says at the end how many there were.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 MANY = int(os.environ.get("NATIVEAUTH_FUZZ") or 0)
+MINUTES = float(os.environ.get("NATIVEAUTH_FUZZ_MINUTES") or 0)
 TRIED: Counter[str] = Counter()
 _SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much]
 
@@ -31,11 +33,20 @@ def profile(few: int, **more: Any) -> settings:
     )
 
 
+def batches() -> Iterator[None]:
+    """One batch of tries; where so many minutes were asked for, one after the other until they are over."""
+    until = time.monotonic() + 60 * MINUTES
+    yield
+    while time.monotonic() < until:
+        yield
+
+
 def tries(few: int) -> Callable[[Any], Any]:
     """Decorates a test that ``@given`` gives its inputs."""
 
     def decorate(test: Any) -> Any:
-        inner, name = test.hypothesis.inner_test, f"{test.__module__.rpartition('.')[2]}::{test.__qualname__}"
+        inner = test.hypothesis.inner_test
+        name = f"{inner.__module__.rpartition('.')[2]}::{inner.__qualname__.partition('.<locals>')[0]}"
 
         @functools.wraps(inner)
         def counted(*args: Any, **kwargs: Any) -> Any:
@@ -43,7 +54,14 @@ def tries(few: int) -> Callable[[Any], Any]:
             return inner(*args, **kwargs)
 
         test.hypothesis.inner_test = counted
-        return profile(few)(test)
+        made = profile(few)(test)
+
+        @functools.wraps(made)
+        def in_batches(*args: Any, **kwargs: Any) -> None:
+            for _ in batches():
+                made(*args, **kwargs)
+
+        return in_batches
 
     return decorate
 

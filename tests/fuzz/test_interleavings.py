@@ -27,6 +27,7 @@ from jupyter_nativeauth.keys import Key
 from jupyter_nativeauth.vault import FileVault
 from tests import samples
 from tests.fuzz.scheduler import Scheduler, schedules
+from tests.ledger import watch_answers
 from tests.tries import MANY, TRIED
 
 SWITCHES = 3 if MANY else 1
@@ -62,6 +63,9 @@ class Rotating:
             return samples.answer(400, error="invalid_grant")
         self.renewals += 1
         return samples.tokens(refresh_token=self.grant(grant).reveal())
+
+
+watch_answers(Rotating, "answer")
 
 
 class Steps:

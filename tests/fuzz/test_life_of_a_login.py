@@ -23,7 +23,7 @@ from jupyter_nativeauth.testing import Clock
 from jupyter_nativeauth.vault import FileVault
 from tests import samples
 from tests.fuzz.test_interleavings import Rotating
-from tests.tries import TRIED, profile
+from tests.tries import TRIED, batches, profile
 
 HOUR = 3600.0
 PROCESS = st.integers(0, 2)
@@ -170,4 +170,5 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.interleavings
 def test_the_life_of_a_login() -> None:
     """FUZ-013: sign-ins, renewals, troubles, sign-outs, restarts and damage in any order: three processes agree."""
-    run_state_machine_as_test(Life, settings=profile(15, stateful_step_count=30))
+    for _ in batches():
+        run_state_machine_as_test(Life, settings=profile(15, stateful_step_count=30))
