@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import json
 import os
 import signal
@@ -26,6 +27,19 @@ from jupyter_nativeauth._jwks import prepare
 from jupyter_nativeauth._logout import sign_out
 from jupyter_nativeauth._oauth import Ask, authorization_request
 
+# What the deeds import when they need it. Here it is done once: that saves most of the time that a kill takes, and the
+# kill points are those of the deed, not those of Python's imports.
+LATE = (
+    "anyio._backends._asyncio",
+    "authlib.oauth2.rfc6749",
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "httpcore",
+    "jupyter_nativeauth._accesstoken",
+    "jupyter_nativeauth._certificates",
+    "jupyter_nativeauth._clock",
+    "jupyter_nativeauth._exchange",
+    "jupyter_nativeauth._idtoken",
+)
 PR_SET_PTRACER, ANY = 0x59616D61, -1  # Yama lets only parents trace, unless one says otherwise
 
 
@@ -36,7 +50,6 @@ def renew(account: Account) -> None:
 def sign_in(account: Account) -> None:
     """What the callback does with an answer: read it, redeem the code, store the login."""
     account.key(interactive=False, create=True)
-    prepare()  # so that the kill points are those of the sign-in, and not those of Python's imports
     provider = discover(account.client, account.profile)
     port = account.profile.redirect_ports[0]
     request = authorization_request(
@@ -64,6 +77,9 @@ def act(deed: str) -> dict[str, Any]:
 
 def main() -> None:
     Accounts().get("acme").key()
+    for name in LATE:
+        importlib.import_module(name)
+    prepare()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     for line in sys.stdin:
         pid = os.fork()

@@ -80,8 +80,11 @@ class Victims:
         held.set()
         calls = tracer.finish()
         said = self._read()
-        assert said in ({"killed": 9}, {"code": "done"}), kill
-        return [] if kill is not None and said == {"code": "done"} else calls
+        if said == {"killed": 9}:
+            return calls
+        # On a machine that has much else to do a request may be too slow as well.
+        assert said["code"] == "done" or (kill is not None and said["code"] == "timeout"), (kill, said)
+        return calls if kill is None else []
 
     def _begin(self, deed: str) -> int:
         assert self._parent.stdin is not None
@@ -125,10 +128,12 @@ def points(calls: list[Call], *, first: str = "recvfrom") -> list[Call]:
     return calls[begin : end + 1]
 
 
-def chosen(sweep: list[Call]) -> list[int]:
-    """Which of these are tried: with one round those that change something, and with more of them all."""
-    changes = [at for at, call in enumerate(sweep) if call.name in CHANGES]
-    return changes if ROUNDS == 1 else list(range(len(sweep)))
+def chosen(sweep: list[Call], number: int, *, of: int = 1) -> list[int]:
+    """
+    Which of these are tried in this round: each time those that change something; with more rounds than one, of the
+    others one in *of* as well, other ones from round to round.
+    """
+    return [at for at, call in enumerate(sweep) if call.name in CHANGES or (ROUNDS > 1 and (at + number) % of == 0)]
 
 
 def renamed(calls: list[Call]) -> int:
@@ -193,8 +198,8 @@ def test_a_renewal_that_is_killed(person: Person, victims: Victims, auth0: Auth0
         "an import"
     )
     counts: Counter[tuple[str, str]] = Counter()
-    for _ in range(ROUNDS):
-        for at in [0, *chosen(sweep)]:
+    for number in range(ROUNDS):
+        for at in [0, *chosen(sweep, number)]:
             point = sweep[at]
             person.expire()
             old = refresh_token(person)
@@ -220,10 +225,10 @@ def test_a_renewal_that_is_killed_where_nothing_is_forgiven(
     person.sign_in()
     person.expire()
     calls = points(victims.trace("renew"))
-    ends = [calls[0], calls[renamed(calls) - 1], calls[-1]] if ROUNDS == 1 else calls
+    ends = [calls[0], calls[renamed(calls) - 1], calls[-1]]
     counts: Counter[tuple[str, str]] = Counter()
-    for _ in range(ROUNDS):
-        for point in ends:
+    for number in range(ROUNDS):
+        for point in ends if ROUNDS == 1 else [calls[at] for at in [0, *chosen(calls, number)]]:
             person.sign_in()
             person.expire()
             old = refresh_token(person)
@@ -247,7 +252,7 @@ def test_a_sign_in_that_is_killed(person: Person, victims: Victims, auth0: Auth0
         if number % 2:
             person.account.sign_out()
         sweep = points(victims.trace("sign_in"))
-        for at in chosen(sweep):
+        for at in chosen(sweep, number // 2, of=10):
             point = sweep[at]
             if number % 2:
                 person.account.sign_out()
@@ -272,8 +277,8 @@ def test_a_sign_out_that_is_killed(person: Person, victims: Victims, capsys: Any
     calls = victims.trace("sign_out")
     sweep = points(calls, first=calls[1].name)
     counts: Counter[tuple[str, str]] = Counter()
-    for _ in range(ROUNDS):
-        for at in chosen(sweep):
+    for number in range(ROUNDS):
+        for at in chosen(sweep, number, of=10):
             point = sweep[at]
             person.account.save(login)
             if not (killed := victims.trace("sign_out", point)):
