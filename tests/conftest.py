@@ -18,8 +18,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = (
-    "tests.isolation",
     "tests.ledger",
+    "tests.isolation",
     "tests.tries",
     "tests.canary",
     "tests.providers",
