@@ -25,7 +25,7 @@ export NODE_EXTRA_CA_CERTS := $(or $(NODE_EXTRA_CA_CERTS),$(SSL_CERT_FILE))
 # Tests start hundreds of processes, each of which would compile this package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test bench kill fuzz soak mutants lint format clean system node
+.PHONY: setup demo test bench kill fuzz guided soak mutants lint format clean system node
 
 setup: system .venv/linked tests/provider/node_modules/installed
 
@@ -43,7 +43,7 @@ test: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# These four are the same tests as in `make test`, only longer; only the mutants are not in there.
+# The same tests as in `make test`, only longer. Only the mutants are not in there.
 N ?=
 
 kill: setup
@@ -62,6 +62,11 @@ fuzz: setup
 		$(BIN)/python -m coverage run --branch --source=jupyter_nativeauth -m pytest tests/fuzz tests/unit \
 		-m "hypothesis or interleavings" -n 0 --timeout 0 -q $(ARGS); failed=$$?; \
 		$(BIN)/python -m coverage report --include="$(subst $(space),$(comma),$(READERS:%=*/%.py))" --show-missing; exit $$failed
+
+# The properties that need nothing else, each for so many MINUTES, with inputs that follow the coverage: atheris (Linux, macOS).
+guided: setup
+	$(BIN)/python -m pip install --quiet "atheris>=3"
+	$(BIN)/python -m tests.guided --minutes $(or $(MINUTES),1) $(ARGS)
 
 REFRESHES ?= 100000
 LOGINS ?= 10000

@@ -18,6 +18,7 @@ from jupyter_nativeauth._origin import api_origin, origin, spelled
 from jupyter_nativeauth._tokens import Secret
 from jupyter_nativeauth.errors import clean
 from tests import samples
+from tests.guided import properties
 from tests.needles import Finder
 from tests.tries import tries
 
@@ -127,3 +128,12 @@ def test_cleaned_twice(text: str) -> None:
 def test_a_secret_does_not_print(show: Any, value: str) -> None:
     """FUZ-012: whatever the secret is, what is shown of it is always the same."""
     assert show(Secret(value)) == show(Secret("another one"))
+
+
+def test_properties_that_take_bytes() -> None:
+    """FUZ-001, FUZ-002, FUZ-004: coverage-guided fuzzing finds the properties, and feeds them whatever it likes."""
+    found = properties()
+    assert len(found) > 30
+    for name in ("unit.test_paste::test_nothing_that_is_typed_breaks_it", "unit.test_idtoken::test_any_text"):
+        for raw in (b"", bytes(range(64)) * 4):
+            found[name].hypothesis.fuzz_one_input(raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,7 +14,7 @@ from jupyter_nativeauth import LoginFailed, NotSigned, ProviderError, ProviderUn
 from jupyter_nativeauth._callback import AskAgain, Mismatch, read_callback
 from jupyter_nativeauth._clock import LEEWAY, apart, cure
 from jupyter_nativeauth._device import Rhythm, raise_ended, read_device_code, said
-from jupyter_nativeauth._idtoken import Expected, check_refreshed
+from jupyter_nativeauth._idtoken import Expected, check, check_refreshed
 from jupyter_nativeauth._jwt import TokenInvalid
 from jupyter_nativeauth._oauth import AuthorizationRequest
 from jupyter_nativeauth._origin import api_of, https_url, is_secure, origin, redirect_uri, service_origin
@@ -118,6 +119,57 @@ def test_any_renewed_id_token(before: list[tuple[str, Any]], after: list[tuple[s
     assert claims.get("nonce", first.get("nonce")) == first.get("nonce")
     for name in ("org_id", "org_name"):
         assert claims.get(name, first.get(name)) == first.get(name)
+
+
+def one_of(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+@tries(300)
+@given(
+    asked=st.tuples(one_of(None, 30), one_of(None, "gold silver"), one_of(None, "org_1", "Acme"), one_of(None, "x")),
+    told=st.fixed_dictionaries(
+        {
+            "auth_time": one_of(test_idtoken.NOW, test_idtoken.NOW - 80, test_idtoken.NOW - 1000, test_idtoken.DROP),
+            "acr": one_of("gold", "gold", "lead", test_idtoken.DROP),
+            "org_id": one_of("org_1", "org_1", "org_2", test_idtoken.DROP),
+            "org_name": one_of("acme", "acme", "Acme", test_idtoken.DROP),
+            "iat": one_of(test_idtoken.NOW, test_idtoken.NOW, test_idtoken.NOW - 661),
+            "nonce": one_of(test_idtoken.NONCE, test_idtoken.NONCE, None, 7),
+            "at_hash": one_of(test_idtoken.at_hash(), test_idtoken.DROP, 7, "x"),
+        }
+    ),
+)
+def test_any_wish(asked: tuple[Any, ...], told: dict[str, Any]) -> None:
+    """FUZ-004, CNF-001: who was asked for something gets it, or nothing: a fresh, a strong sign-in, an organization."""
+    max_age, acr, organization, access = asked
+    expected = replace(
+        REFRESHED,
+        nonce=test_idtoken.NONCE,
+        max_age=max_age,
+        acr_values=acr,
+        organization=organization,
+        access_token=access and test_idtoken.ACCESS,
+    )
+    token = test_idtoken.token(test_idtoken.claims(**told))
+    fits = (
+        told["nonce"] == test_idtoken.NONCE
+        and told["iat"] == test_idtoken.NOW
+        and (max_age is None or told["auth_time"] in (test_idtoken.NOW, test_idtoken.NOW - 80))
+        and (acr is None or told["acr"] == "gold")
+        and (organization != "org_1" or told["org_id"] == "org_1")
+        and (organization != "Acme" or told["org_name"] == "acme")
+        and (
+            told["at_hash"] in (test_idtoken.at_hash(), test_idtoken.DROP)
+            or (access is None and told["at_hash"] == "x")
+        )
+    )
+    try:
+        check(token, test_idtoken.KEYS, expected, now=test_idtoken.NOW)
+    except TokenInvalid:
+        assert not fits
+    else:
+        assert fits
 
 
 @tries(100)
