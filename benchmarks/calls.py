@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,11 +112,11 @@ def _ours() -> httpx.Client:
 
 def _without_look(session: httpx.Client) -> None:
     """Let *session* believe that nobody ever signs out elsewhere, to see what the look costs."""
-    account = type(accounts().get("acme")).__new__(type(accounts().get("acme")))
-    account.__dict__.update(accounts().get("acme").__dict__)
+    account = copy.copy(accounts().get("acme"))
     account.load()
-    generation = account.generation()
-    account._vault = SimpleNamespace(generation=lambda: generation)  # type: ignore[assignment]
+    generation = account.store.generation()
+    account.store = copy.copy(account.store)
+    account.store.vault = SimpleNamespace(generation=lambda: generation)  # type: ignore[assignment]
     session.auth._bearer.account = account  # type: ignore[union-attr]
 
 

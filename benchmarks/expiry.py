@@ -32,7 +32,7 @@ from jupyter_nativeauth._accounts import accounts
 account = accounts().get("acme")
 import jupyter_nativeauth._exchange
 get_session("acme")
-account.open().read()
+account.store.open().read()
 account.client
 print("ready", flush=True)
 start = float(sys.stdin.readline())

@@ -1,5 +1,5 @@
 """
-Runs in: everywhere. One profile's login: who uses it, renews it and ends it. The only writer of the vault.
+Runs in: everywhere. One profile's login: who uses it, renews it and ends it.
 
 The same code runs in the server, in each kernel and in each script; they meet in the vault. Whoever needs a newer
 access token takes the refresh lock, reads again, and asks the provider only if nobody else has.
@@ -7,23 +7,21 @@ access token takes the refresh lock, reads again, and asks the provider only if 
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._current import SPACING, Current
-from ._files import private_folder
 from ._presence import Presence
+from ._reasons import login_required
 from ._refresh import Refresher
+from ._store import Store
 from ._tokens import AccessToken, Identity, Login
-from ._tombstone import EndSession, bury, ending_in, is_stale, take_ending
-from .errors import LoginRequired, NativeAuthError, ProviderUnavailable, StoreError, VaultDamaged
+from ._tombstone import EndSession, bury, ending_in, take_ending
+from .errors import LoginRequired, NativeAuthError, ProviderUnavailable, StoreError
 from .profiles import Profile
 from .providers import PRESETS, issuer_of
-from .vault import Contents, FileVault, MemoryVault, Vault, sealed_with_other_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,12 +33,9 @@ if TYPE_CHECKING:
     from ._grant import Granted
     from ._http import ProviderClient
     from .keys import Key, Keys
+    from .vault import MemoryVault
 
 __all__ = ["Account"]
-
-_log = logging.getLogger("jupyter_nativeauth")
-
-_WRITE_WAIT = 10.0
 
 
 class Account:
@@ -55,6 +50,9 @@ class Account:
         clock: Both clocks.
         memory: This process's vaults in memory, for all of its accounts.
         presence: Whether somebody has confirmed that it is them, for all of its accounts.
+
+    Attributes:
+        store: Where the login is kept.
     """
 
     def __init__(
@@ -69,14 +67,11 @@ class Account:
         presence: Presence | None = None,
     ) -> None:
         self.profile = profile
-        self._keys = keys
         self.folder = folder
+        self.store = Store(profile, keys, folder, {} if memory is None else memory, clock)
+        self.presence = presence or Presence()
         self._client = client
         self._clock = clock
-        self._memory = {} if memory is None else memory
-        self.presence = presence or Presence()
-        self._vault: Vault | None = None
-        self._key_id = b""
         self._current: Current | None = None
         self._refresher = Refresher(self, clock)
 
@@ -125,7 +120,7 @@ class Account:
             LoginRequired: ``presence_required``: the last confirmation is too old for this profile.
         """
         if self.profile.presence == "hourly" and not self.presence.left():
-            raise self.required("presence_required")
+            raise login_required(self.profile, "presence_required")
 
     def presence_left(self) -> float:
         """Seconds for which the last confirmation is good; 0 if there is none."""
@@ -133,7 +128,8 @@ class Account:
 
     def waits_for_presence(self) -> bool:
         """Whether there is a login that goes on only once somebody has confirmed that it is them."""
-        return self.profile.presence == "hourly" and not self.presence.left() and bool(self._sealed_elsewhere(None))
+        is_due = self.profile.presence == "hourly" and not self.presence.left()
+        return is_due and bool(self.store.sealed_elsewhere(None))
 
     # Using it
 
@@ -158,7 +154,7 @@ class Account:
 
     def ready_token(self) -> AccessToken | None:
         """The access token, if it can be had at once: no lock, no import, no thread, three system calls."""
-        current, vault = self._current, self._vault
+        current, vault = self._current, self.store.vault
         if (
             current is not None
             and vault is not None
@@ -208,7 +204,7 @@ class Account:
         """Where the secret of a confidential client is kept."""
         from ._client_secret import ClientSecret
 
-        return ClientSecret(self.profile, self._keys, self.folder)
+        return ClientSecret(self.profile, self.store.keys, self.folder)
 
     def identity(self) -> Identity:
         """Who is signed in. Raises what :meth:`access_token` raises, but asks the provider nothing."""
@@ -216,145 +212,37 @@ class Account:
 
     def login(self) -> Login:
         """The stored login, as it stands."""
-        return self._read(self.open())
+        return self.store.read()[0]
 
     def login_id(self) -> str:
         """A new one for each sign-in; empty when nobody is signed in or the key cannot be had silently."""
-        try:
-            header = self.open().header()
-        except NativeAuthError:
-            return ""
-        return header.login_id if header is not None and header.signed_in else ""
-
-    def generation(self) -> int:
-        """Differs after each write, for who watches; -1 until a key has been found. It asks for none."""
-        return -1 if self._vault is None else self._vault.generation()
-
-    # Reading the vault
+        return self.store.login_id()
 
     def key(self, *, interactive: bool = False, create: bool = False) -> Key | None:
         """The vault's key. Only an explicit sign-in is *interactive*: it may prompt, and it makes the key."""
-        try:
-            return self._keys.find(self.profile.key_source, interactive=interactive, create=create)
-        except LoginRequired as refused:  # by the key agent, which does not know for which profile it was asked
-            raise self.required(refused.code) from None
-
-    def open(self, key: Key | None = None) -> Vault:
-        """The vault; with *key* that of this key, should it be another one than until now."""
-        if self._vault is None or (key is not None and key.id != self._key_id):
-            key = key or self.key()
-            if key is None:
-                raise self._nobody(None)
-            self._vault, self._key_id = self._vault_of(key), key.id
-        return self._vault
-
-    def _vault_of(self, key: Key) -> Vault:
-        name = self.profile.name
-        if key.source == "process":
-            # Not this account's own: a profile that was edited makes a new account, which has to find the login.
-            return self._memory.setdefault((name, key.id), MemoryVault(name, key))
-        return FileVault(private_folder(self.folder), name, key)
-
-    def _nobody(self, key: Key | None) -> LoginRequired:
-        """Nobody is signed in, as far as *key* can tell: it may not open what there is."""
-        source = self._sealed_elsewhere(key)
-        return self.required("other_key", _OTHER_KEYS.get(source, "")) if source else self.required("signed_out")
-
-    def _sealed_elsewhere(self, key: Key | None) -> str:
-        """The key source of a login that *key* does not open; empty if there is none."""
-        headers = sealed_with_other_keys(self.folder, self.profile.name, key)
-        return next((header.key_source for header in headers if header.signed_in), "")
+        return self.store.key(interactive=interactive, create=create)
 
     def load(self) -> Current:
-        vault = self.open()
+        """What is in use, read again if anybody has written since."""
         current = self._current
-        if current is None or vault.generation() != current.generation:
-            contents = self._contents(vault)
-            login = self._checked(contents)
+        if current is None or self.store.open().generation() != current.generation:
+            login, generation = self.store.read()
             self.require_presence()
-            current = self.adopt(login, contents.header.generation if contents else 0)
+            current = self.adopt(login, generation)
         return current
 
     def adopt(self, login: Login, generation: int) -> Current:
+        """Use *login*, as it is in the vault since *generation*."""
         self._current = Current.of(login, generation, self._clock)
         return self._current
 
-    def _contents(self, vault: Vault) -> Contents | None:
-        try:
-            return vault.read()
-        except VaultDamaged as damage:
-            self._set_aside(vault, damage)
-            return None
-
-    def _set_aside(self, vault: Vault, damage: VaultDamaged, generation: int | None = None) -> None:
-        _log.warning("%s", damage)
-        vault.set_aside(generation=generation)
-
-    def _read(self, vault: Vault) -> Login:
-        return self._checked(self._contents(vault))
-
-    def _checked(self, contents: Contents | None) -> Login:
-        """The login in *contents*, if it is one, and one of this profile."""
-        if contents is None:
-            vault = self.open()
-            if vault.was_damaged():
-                raise self.required("damaged")
-            raise self._nobody(self.key())
-        if not contents.header.signed_in:
-            if is_stale(contents, now=self._clock.time()):
-                with contextlib.suppress(StoreError):
-                    self.take_end_session()  # too late for it: the ID token need not be kept any longer
-            raise self.required(str(contents.record.get("reason", "signed_out")))
-        try:
-            login = contents.login()
-        except VaultDamaged as damage:
-            self._set_aside(self.open(), damage, contents.header.generation)
-            raise self.required("damaged") from None
-        if not self._matches(login):
-            raise self.required("profile_changed")
-        return login
-
-    def _matches(self, login: Login) -> bool:
-        """A login is bound to what it was made with; its refresh token never goes anywhere else."""
-        profile = self.profile
-        return (login.provider.issuer, login.client_id, login.audience, login.organization) == (
-            issuer_of(PRESETS[profile.provider], profile.options),
-            profile.client_id,
-            profile.audience or "",
-            profile.home,
-        )
-
-    def required(self, code: str, hint: str = "") -> LoginRequired:
-        name, preset = self.profile.name, PRESETS[self.profile.provider]
-        words = _REASONS.get(code, _REASONS["signed_out"]).format(name=name)
-        more = preset.over_words.get(code) or (preset.no_offline_words if code == "no_refresh_token" else hint)
-        way = f"Run `%login {name}` in a notebook, or `jupyter nativeauth login {name}` in a terminal."
-        if code == "presence_required":
-            way = f'Run `%login {name}` in a notebook, or login("{name}") in your script: this device then asks you.'
-        return LoginRequired(words, code=code, hint=f"{more} {way}".strip())
-
-    # Writing it
+    # Beginning and ending it
 
     def save(self, login: Login) -> None:
         """Store a new sign-in; it takes the place of whatever was there."""
-        vault = self.open()
-        with vault.write_lock.hold(limit=_WRITE_WAIT):
-            header = vault.write(login.to_record(), login_id=login.login_id, signed_in=True)
+        generation = self.store.save(login)
         self._refresher.forget()
-        self.adopt(login, header.generation)
-
-    def replace(self, sent: Login, newer: Login) -> int:
-        """
-        Store a renewal, only if the vault still holds the login and the refresh token that was sent.
-
-        Returns:
-            The generation of what was written; 0 if something else is in the vault by now.
-        """
-        vault = self.open()
-        with vault.write_lock.hold(limit=_WRITE_WAIT):
-            if not _still(vault, sent):
-                return 0
-            return vault.write(newer.to_record(), login_id=newer.login_id, signed_in=True).generation
+        self.adopt(login, generation)
 
     def is_over(self, login: Login) -> bool:
         """
@@ -368,15 +256,6 @@ class Account:
         except NativeAuthError:
             return True
         return (now.issuer, now.subject) != (login.identity.issuer, login.identity.subject)
-
-    def end(self, sent: Login, reason: str) -> bool:
-        """Leave a tombstone, only if the vault still holds the login and the refresh token that was sent."""
-        vault = self.open()
-        with vault.write_lock.hold(limit=_WRITE_WAIT):
-            if not _still(vault, sent):
-                return False
-            vault.write({"reason": reason}, login_id=sent.login_id, signed_in=False)
-            return True
 
     def redeem(self, code: Code) -> Login:
         """
@@ -417,7 +296,7 @@ class Account:
             The login that was, so that it can be revoked; ``None`` if there was none.
         """
         try:
-            vault = self.open()
+            vault = self.store.open()
         except LoginRequired as error:
             if error.code == "presence_required":
                 hint = f"Sign out in the sidebar; or run `%login {self.profile.name}` first, and confirm it."
@@ -430,48 +309,21 @@ class Account:
     def may_end_session(self) -> bool:
         """Whether the last sign-out left something for the browser to do at the provider."""
         try:
-            return ending_in(self.open(), now=self._clock.time()) is not None
+            return ending_in(self.store.open(), now=self._clock.time()) is not None
         except LoginRequired:
             return False
 
     def take_end_session(self) -> EndSession | None:
         """What the last sign-out left for the browser; once, and for ten minutes."""
         try:
-            return take_ending(self.open(), now=self._clock.time())
+            return take_ending(self.store.open(), now=self._clock.time())
         except LoginRequired:
             return None
 
     def is_sealed_elsewhere(self) -> bool:
         """Whether there is a login that only another Jupyter server, or a person with another key, could open."""
         try:
-            return bool(self._sealed_elsewhere(self.key()))
+            key = self.key()
         except NativeAuthError:
-            return bool(self._sealed_elsewhere(None))
-
-
-def _still(vault: Vault, sent: Login) -> bool:
-    try:
-        contents = vault.read()
-        if contents is None or not contents.header.signed_in:
-            return False
-        stored = contents.login()
-    except VaultDamaged:
-        return False
-    return stored.login_id == sent.login_id and stored.refresh_token == sent.refresh_token
-
-
-_REASONS = {
-    "signed_out": "Nobody is signed in to {name!r}.",
-    "expired": "The login to {name!r} is over: the service no longer accepts it.",
-    "no_refresh_token": "The login to {name!r} is over, and the service gave nothing to renew it with.",
-    "refused": "The login to {name!r} could not be renewed.",
-    "profile_changed": "The profile {name!r} has changed since the last sign-in.",
-    "other_key": "The login to {name!r} was sealed by a server that has stopped, or with another key.",
-    "presence_required": "The login to {name!r} waits until you confirm that it is you.",
-    "damaged": "The stored login to {name!r} was damaged and has been set aside.",
-}
-_OTHER_KEYS = {
-    "keychain": "Its key is in the OS keychain, which is not in use here.",
-    "file": "Its key is in a file, which JUPYTER_NATIVEAUTH_KEY_FILE does not name here.",
-    "passphrase": 'Its key is made from a passphrase: set key_source = "passphrase" to be asked for it.',
-}
+            key = None
+        return bool(self.store.sealed_elsewhere(key))

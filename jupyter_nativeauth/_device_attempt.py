@@ -77,7 +77,7 @@ class DeviceAttempt(OwnAttempt):
         account.signs_in_here()
         account.confirm_presence(cancelled=self._cancelled.is_set)
         key = account.key(interactive=True, create=True)  # before anybody takes the trouble of signing in
-        account.open(key).header()
+        account.store.open(key).header()
         request = new_device_request(account, self._ask)
         if request is None:
             if self._otherwise is None:

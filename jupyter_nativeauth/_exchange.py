@@ -1,7 +1,7 @@
 """
 Runs in: everywhere. What the provider is asked for: a login for a code, a newer one for an old one, its end.
 
-Nothing here reads or writes the vault; :class:`jupyter_nativeauth._account.Account` does, before and after.
+Nothing here reads or writes the vault; :class:`jupyter_nativeauth._store.Store` does, before and after.
 """
 
 from __future__ import annotations

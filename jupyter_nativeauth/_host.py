@@ -95,7 +95,7 @@ class Host:
         address(redirect_uri, "go")
         account.confirm_presence(cancelled=cancelled)
         key = account.key(interactive=True, create=True)
-        account.open(key).header()  # nor would anybody like to learn only then that a newer version wrote the file
+        account.store.open(key).header()  # nor to learn only then that a newer version wrote the file
         request, base = new_request(account, ask, redirect_uri), self._page(redirect_uri, "")
         return self.pending.add(account, ask, request, home=home, entry=entry, base=base)
 

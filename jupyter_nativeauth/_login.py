@@ -19,6 +19,7 @@ from ._oauth import Ask
 from ._paste import PASTE_CARE
 from ._paste_attempt import PasteAttempt
 from ._prompt import Prompt, open_prompt
+from ._reasons import login_required
 from ._settings import FLOWS
 from ._tokens import Identity
 from ._way import can_open_browser
@@ -205,7 +206,7 @@ def _found(account: Account, ask: Ask) -> Identity | NativeAuthError:
                 return identity
         except (LoginRequired, KeySourceUnavailable, ProviderError) as error:
             return error  # a sign-in is what helps, and only it may ask the keychain's question
-    return account.required("signed_out")
+    return login_required(account.profile, "signed_out")
 
 
 def _say(words: str) -> None:

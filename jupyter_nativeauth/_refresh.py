@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from ._current import SPACING
+from ._reasons import login_required
 from .errors import LoginRequired, NativeAuthError, ProviderError, ProviderUnavailable, StoreError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Refresher:
                 job.set_exception(ProviderUnavailable("The renewal failed unexpectedly.", code="unexpected"))
 
     def _until_done(self, job: Future[AccessToken], rejected: AccessToken | None) -> None:
-        vault = self._account.open()
+        vault = self._account.store.open()
         until = self._clock.monotonic() + _LOCK_WAIT
         while not job.done():
             seen = vault.generation()
@@ -144,7 +145,7 @@ class Refresher:
         sent = account.login()
         account.require_presence()
         if sent.refresh_token is None:
-            raise account.required("no_refresh_token")
+            raise login_required(account.profile, "no_refresh_token")
         if self._pause is not None and self._clock.monotonic() < self._pause[0]:
             raise self._pause[1]
         try:
@@ -155,7 +156,7 @@ class Refresher:
             self._refused(sent, error)
             return
         try:
-            generation = account.replace(sent, newer)
+            generation = account.store.replace(sent, newer)
         except StoreError as error:
             self._keep(job, seen, sent, newer, error)
             return
@@ -183,13 +184,13 @@ class Refresher:
         account = self._account
         if error.code == "invalid_grant":
             try:
-                ended = account.end(sent, "expired")
+                ended = account.store.end(sent, "expired")
             except StoreError:
-                raise self._back_off(account.required("expired"), at_least=SPACING) from None
+                raise self._back_off(login_required(account.profile, "expired"), at_least=SPACING) from None
             if ended:
-                raise account.required("expired")
+                raise login_required(account.profile, "expired")
         elif account.login().refresh_token == sent.refresh_token:
-            why = account.required("refused")
+            why = login_required(account.profile, "refused")
             words, hint = f"{why.args[0]} {error.args[0]}", f"{error.hint} {why.hint}".strip()
             raise self._back_off(LoginRequired(words, code="refused", hint=hint), at_least=SPACING)
 
@@ -207,7 +208,7 @@ class Refresher:
             if _ending():
                 tries_left -= 1
             try:
-                saved = self._account.replace(sent, newer)
+                saved = self._account.store.replace(sent, newer)
             except StoreError:
                 continue
             if not saved:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._accounts import accounts
+from ._reasons import login_required
 from .errors import KeySourceUnavailable, LoginRequired, NativeAuthError
 from .providers import PRESETS
 
@@ -129,7 +130,7 @@ def status_of(account: Account, *, default: bool = False) -> ProfileStatus:
         facts |= {"key_source": key.source, "key_label": key.label} if key is not None else {}
         login = account.login()
         if _is_over(account, login):
-            raise account.required("no_refresh_token")  # as the next request would find
+            raise login_required(account.profile, "no_refresh_token")  # as the next request would find
     except LoginRequired as error:
         # Somebody is signed in, and the key agent waits for them; or is to be, by somebody else.
         if error.code in ("presence_required", "not_lent"):
@@ -173,7 +174,7 @@ def _presence(account: Account) -> str:
         return _EACH
     if left := account.presence_left():
         return f"It was confirmed at this device that it is you; that is good for {_span(left)} more."
-    return str(account.required("presence_required"))
+    return str(login_required(account.profile, "presence_required"))
 
 
 def _notice(profile: Profile, login: Login) -> str:

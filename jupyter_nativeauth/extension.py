@@ -27,6 +27,7 @@ from ._origin import IPV6_ONLY, is_loopback
 from ._paste_page import PASTE_ROUTES
 from ._pending import Pending
 from ._progress import Progress, write_progress
+from ._reasons import login_required
 from ._watch import SCHEMA, Watch, stamps
 from .errors import ConfigError, LoginFailed, NativeAuthError
 
@@ -108,7 +109,7 @@ class NativeAuthExtension(ExtensionApp):
         if all(profile.presence == "hourly" for profile in profiles):
             for account in map(self.accounts.get, profiles):
                 if account.waits_for_presence():
-                    raise account.required("presence_required")
+                    raise login_required(account.profile, "presence_required")
         return self.accounts.keys.answer(key_source)
 
     def _tell_confirmed(self) -> None:

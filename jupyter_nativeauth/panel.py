@@ -140,7 +140,7 @@ class LoginPanel(VBox):  # type: ignore[misc]
             changed = os.stat(self.account.folder).st_mtime_ns  # noqa: PTH116 - it runs twice a second, for ever
         except OSError:
             changed = 0
-        return changed, self.account.generation()
+        return changed, self.account.store.generation()
 
     def _look(self) -> None:
         stale = self._status.state == "unavailable" and time.monotonic() > self._again

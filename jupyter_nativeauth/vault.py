@@ -83,7 +83,7 @@ class Holding(Protocol):
 
 
 class Vault(Protocol):
-    """Where one login is kept. Only :class:`jupyter_nativeauth._account.Account` writes to it."""
+    """Where one login is kept. Only ``_store.py`` and ``_tombstone.py`` write to it."""
 
     @property
     def refresh_lock(self) -> Holding:

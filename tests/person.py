@@ -86,7 +86,7 @@ class Person:
     def expire(self) -> None:
         """The access token's time is over, as the vault tells it: everybody who reads it has to renew."""
         login = self.account.login()
-        self.account.replace(login, replace(login, expires_at=time.time() - 1))
+        self.account.store.replace(login, replace(login, expires_at=time.time() - 1))
 
     def sign_out(self, browser: HttpBrowser | None = None) -> tuple[LogoutReport, Page | None]:
         """Sign out, and let the browser end the session at the provider; the page that it ends on, if it has to."""

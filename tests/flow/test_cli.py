@@ -271,7 +271,7 @@ def test_the_token_stands_alone_on_stdout(person: Person, oidc: OidcProvider) ->
     login = person.account.login()
     from dataclasses import replace
 
-    person.account.replace(login, replace(login, expires_at=1.0))
+    person.account.store.replace(login, replace(login, expires_at=1.0))
     newer = run("token", "acme").stdout.strip()
     issued = [value for kind, value in oidc.secrets() if kind == "access"]
     assert (newer, len(issued), oidc.refreshes) == (issued[-1], 2, 1)

@@ -98,7 +98,7 @@ def account_of(hostile: Hostile, folder: Path, *, deadline: float = 10, **change
 
 def again(account: Account) -> Account:
     """The same login in another process, which knows of no pause."""
-    return Account(account.profile, account._keys, account.folder)
+    return Account(account.profile, account.store.keys, account.folder)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def expired(account: Account, hostile: Hostile) -> Login:
 def expire(account: Account) -> None:
     """The access token's time is over, as the vault tells it."""
     login = account.login()
-    assert account.replace(login, replace(login, expires_at=0.0))
+    assert account.store.replace(login, replace(login, expires_at=0.0))
 
 
 # ---- answers of the token endpoint -----------------------------------------------------------------------------------
@@ -897,7 +897,7 @@ def test_a_certificate_that_becomes_bad_ends_no_login(
     trusting = account_of(provider, tmp_path, ca_bundle=str(authority.ca_file))
     before = expired(trusting, provider)
     refreshes = provider.refreshes
-    wary = Account(trusting.profile, trusting._keys, tmp_path, client=ProviderClient())
+    wary = Account(trusting.profile, trusting.store.keys, tmp_path, client=ProviderClient())
     assert fails(wary.access_token, canary).code == "tls"
     assert provider.refreshes == refreshes
     assert wary.login() == before
@@ -939,7 +939,7 @@ def test_a_disk_that_is_full_after_the_rotation(visitor: Person, hostile: Hostil
     visitor.sign_in()
     account = visitor.account
     login = account.login()
-    account.replace(login, replace(login, expires_at=time.time() - 1))
+    account.store.replace(login, replace(login, expires_at=time.time() - 1))
     agent = KeyAgent(visitor.accounts.keys.answer, dict)
     os.environ["JUPYTER_NATIVEAUTH_AGENT"] = agent.start()
     process = subprocess.Popen(

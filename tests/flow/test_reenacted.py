@@ -218,7 +218,7 @@ def test_a_login_that_was_copied_ends_once(hostile: Hostile, tmp_path: Path, can
     here = account_of(hostile, tmp_path / "here")
     sign_in(here, hostile)
     shutil.copytree(here.folder, tmp_path / "there")
-    there = Account(here.profile, here._keys, tmp_path / "there")
+    there = Account(here.profile, here.store.keys, tmp_path / "there")
     expire(here)
     expire(there)
     assert here.access_token().reveal()

@@ -272,7 +272,7 @@ def test_an_early_renewal_makes_nobody_wait(person: Person, oidc: OidcProvider) 
     person.sign_in()
     account = person.account
     login = account.login()
-    account.replace(login, replace(login, expires_at=time.time() + 5, lifetime=300))
+    account.store.replace(login, replace(login, expires_at=time.time() + 5, lifetime=300))
     oidc.fault("token", action="hold")
     with get_session("acme") as api:
         assert api.get("/api/me").status_code == 200
@@ -297,7 +297,7 @@ account.load()
 print('ready', flush=True)
 while True:
     login = account.login()
-    account.replace(login, replace(login, expires_at=1.0))
+    account.store.replace(login, replace(login, expires_at=1.0))
     account.access_token()
 """
     for number in range(12):
@@ -328,7 +328,7 @@ def test_a_spent_refresh_token_is_forgiven_if_somebody_stored_a_newer_one(person
 def test_no_process_is_left_behind_by_a_frozen_lock_holder(person: Person, oidc: OidcProvider) -> None:
     """FLT-016: a holder that is stopped is waited for within a limit, and its lock is never broken."""
     person.sign_in()
-    path = person.account.open().path  # type: ignore[attr-defined]
+    path = person.account.store.open().path  # type: ignore[attr-defined]
     code = f"""
 import sys, time
 from jupyter_nativeauth._lock import FileLock
@@ -345,13 +345,13 @@ with FileLock({path[: -len(".vault")] + ".refresh.lock"!r}).hold(limit=5):
 
         with (
             pytest.raises(LockTimeout, match="Another process"),
-            person.account.open().refresh_lock.hold(limit=0.3),
+            person.account.store.open().refresh_lock.hold(limit=0.3),
         ):
             pytest.fail("somebody else's lock was broken")
     finally:
         os.kill(holder.pid, signal.SIGKILL)
         holder.communicate()
-    with person.account.open().refresh_lock.hold(limit=5) as held:
+    with person.account.store.open().refresh_lock.hold(limit=5) as held:
         assert held
 
 
@@ -361,7 +361,7 @@ def test_a_sign_out_right_after_the_save_counts(person: Person, oidc: OidcProvid
     account = person.account
     sent = account.login()
     newer = replace(sent, access_token=Secret("newer"), renewed_at=time.time())
-    generation = account.replace(sent, newer)
+    generation = account.store.replace(sent, newer)
     sign_out(Accounts(folder=person.accounts.folder).get("acme"))
     account.adopt(newer, generation)
     with pytest.raises(LoginRequired):

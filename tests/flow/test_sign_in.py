@@ -365,12 +365,12 @@ def test_a_new_key_takes_the_place_of_the_old_one(person: Person, oidc: OidcProv
     from jupyter_nativeauth.keys import Key
 
     person.sign_in()
-    first = person.account.open().path  # type: ignore[attr-defined]
+    first = person.account.store.open().path  # type: ignore[attr-defined]
     new = Key(b"n" * 32, "server", "server memory")
-    person.account.open(new)
+    person.account.store.open(new)
     person.accounts.keys._found["auto"] = person.accounts.keys._own["key"] = new
     person.sign_in()
-    assert person.account.open().path != first  # type: ignore[attr-defined]
+    assert person.account.store.open().path != first  # type: ignore[attr-defined]
     assert person.account.identity().name == "Ada Example"
 
 
@@ -388,7 +388,7 @@ def test_an_explicit_sign_in_may_unlock(person: Person, oidc: OidcProvider) -> N
 
     os.environ["BROWSER"] = "true"
     account = person.account
-    account._keys, account._vault = Locked(), None  # type: ignore[assignment]
+    account.store.keys, account.store.vault = Locked(), None  # type: ignore[assignment]
     with pytest.raises(KeySourceUnavailable):
         account.access_token()
     with pytest.raises(KeySourceUnavailable):

@@ -139,14 +139,14 @@ class World:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
         first = samples.account(folder)
-        first._vault = FileVault(folder, "acme", self.key)
+        first.store.vault = FileVault(folder, "acme", self.key)
         first.save(samples.login(expires_at=1.0, refresh_token=self.service.grant("first"), login_id="11" * 16))
-        self.vault = first._vault
+        self.vault = first.store.vault
 
     def account(self, actor: str) -> Account:
         steps = Steps(self.scheduler, actor, FileVault(self.folder, "acme", self.key), self.service)
         made = samples.account(self.folder, steps)
-        made._vault = steps  # type: ignore[assignment]
+        made.store.vault = steps  # type: ignore[assignment]
         return made
 
     def renew(self, actor: str) -> None:

@@ -57,7 +57,7 @@ class Life(RuleBasedStateMachine):
 
     def new_process(self) -> Account:
         made = samples.account(self.folder, self.service, self.clock)
-        made._vault = FileVault(self.folder, "acme", self.key)
+        made.store.vault = FileVault(self.folder, "acme", self.key)
         return made
 
     def teardown(self) -> None:
@@ -151,8 +151,8 @@ class Life(RuleBasedStateMachine):
     def a_late_renewal_of_an_older_login(self, process: int) -> None:
         account = self.processes[process]
         older = replace(account.login(), login_id="f" * 32)
-        assert account.replace(older, older) == 0
-        assert not account.end(older, "expired")
+        assert account.store.replace(older, older) == 0
+        assert not account.store.end(older, "expired")
 
     @invariant()
     def holds(self) -> None:

@@ -165,7 +165,7 @@ async def test_a_sign_in_elsewhere_is_the_next_one_too(site: Site) -> None:
     row = await fail(site)
     assert (row["state"], row["failed"]["code"]) == ("signed_in", "access_denied")
     account = Accounts(server=True, folder=site.extension.accounts.folder).get("acme")
-    account.open(site.extension.accounts.get("acme").key())
+    account.store.open(site.extension.accounts.get("acme").key())
     account.save(replace(account.login(), signed_in_at=time.time()))
     assert (await site.row())["failed"] is None
 

@@ -174,7 +174,7 @@ def test_the_order_of_the_writes(person: Person, victims: Victims) -> None:
     """FLT-010, FLT-021: the new file is written, and on disk, before it takes the old one's place; then the folder."""
     person.sign_in()
     person.expire()
-    path = person.account.open().path  # type: ignore[attr-defined]
+    path = person.account.store.open().path  # type: ignore[attr-defined]
     steps = []
     for call in victims.trace("renew"):
         file = re.search(r'(\S+)\.[0-9a-f]{12}\.tmp[>"]', call.line)
@@ -286,7 +286,7 @@ def test_a_sign_out_that_is_killed(person: Person, victims: Victims, capsys: Any
             if left := person.account.login_id():
                 assert person.account.login() == login
             else:
-                assert ending_in(person.account.open(), now=time.time()) is not None
+                assert ending_in(person.account.store.open(), now=time.time()) is not None
             counts[point.name, "old" if left else "tombstone, and no"] += 1
             assert has_replaced(killed) in (None, left == ""), point
             victims.run("sign_out")

@@ -114,7 +114,7 @@ def test_an_account_costs_nothing_until_it_is_used(tmp_path: Path) -> None:
         made = Account(profile, keys, tmp_path / "new")
     finally:
         sys.setprofile(None)
-    assert (opened, (tmp_path / "new").exists(), made.generation()) == ([], False, -1)
+    assert (opened, (tmp_path / "new").exists(), made.store.generation()) == ([], False, -1)
     assert repr(made) == "<Account 'acme'>"
 
 
@@ -512,7 +512,7 @@ def test_a_profile_that_has_changed(tmp_path: Path, clock: Clock, keys: Keys, ca
     for whoever changes the profile back."""
     desk = Desk(lambda form: tokens())
     usual = signed_in(tmp_path, desk, clock, keys)
-    sealed = Path(usual.open().path).read_bytes()  # type: ignore[attr-defined]
+    sealed = Path(usual.store.open().path).read_bytes()  # type: ignore[attr-defined]
     changed = account(tmp_path, desk, clock, keys, **CHANGES[what])
     for advance in (0, HOUR - 30, HOUR):
         clock.advance(advance)
@@ -524,7 +524,7 @@ def test_a_profile_that_has_changed(tmp_path: Path, clock: Clock, keys: Keys, ca
         with pytest.raises(LoginRequired):
             changed.access_token(rejected=AccessToken("NATK-access-rejected01"))
     assert desk.posts == []
-    assert Path(usual.open().path).read_bytes() == sealed  # type: ignore[attr-defined]
+    assert Path(usual.store.open().path).read_bytes() == sealed  # type: ignore[attr-defined]
     assert usual.access_token().reveal()
 
 
@@ -541,14 +541,14 @@ def test_where_a_refresh_token_goes(tmp_path: Path, clock: Clock) -> None:
 def test_a_login_that_another_key_sealed(tmp_path: Path, clock: Clock, keys: Keys, canary: Canary) -> None:
     """FLT-052: a server's memory is gone, the file is not: that is not damage, and the words say what happened."""
     before = signed_in(tmp_path, Desk(), clock, keys)
-    sealed = Path(before.open().path).read_bytes()  # type: ignore[attr-defined]
+    sealed = Path(before.store.open().path).read_bytes()  # type: ignore[attr-defined]
     restarted = account(tmp_path, Desk(), clock)
     no_key = Account(samples.profile(key_source="memory"), Keys(tmp_path, environ={}), tmp_path, clock=clock)
     for made in (restarted, no_key):
         error = refuse(made, canary)
         assert (type(error), error.code) == (LoginRequired, "other_key")
         assert "server that has stopped" in str(error)
-    assert Path(before.open().path).read_bytes() == sealed  # type: ignore[attr-defined]
+    assert Path(before.store.open().path).read_bytes() == sealed  # type: ignore[attr-defined]
     before.sign_out()
     for made in (restarted, no_key):
         assert refuse(made).code == "signed_out"
@@ -558,7 +558,7 @@ def test_a_damaged_login(
     tmp_path: Path, clock: Clock, keys: Keys, canary: Canary, caplog: pytest.LogCaptureFixture
 ) -> None:
     """FLT-043: signed out, and here is why; the file is set aside, the log names it, and a new sign-in works."""
-    path = Path(signed_in(tmp_path, Desk(), clock, keys).open().path)  # type: ignore[attr-defined]
+    path = Path(signed_in(tmp_path, Desk(), clock, keys).store.open().path)  # type: ignore[attr-defined]
     made = account(tmp_path, Desk(), clock, keys)
     broken = path.read_bytes()[:-5]
     path.write_bytes(broken)
@@ -577,7 +577,7 @@ def test_a_login_that_lacks_a_part(tmp_path: Path, clock: Clock, canary: Canary,
     """FLT-044: sealed with our key, and yet no login, as a mistake of ours could leave it: it is set aside too, and
     does not stand in the way of the next sign-in."""
     made = signed_in(tmp_path, Desk(), clock)
-    vault = made.open()
+    vault = made.store.open()
     record = samples.login().to_record()
     del record["provider"]
     with vault.write_lock.hold(limit=1):
@@ -597,7 +597,7 @@ def test_a_login_that_lacks_a_part(tmp_path: Path, clock: Clock, canary: Canary,
 
 def test_a_login_of_a_newer_version(tmp_path: Path, clock: Clock, keys: Keys, canary: Canary) -> None:
     """FLT-044: it is not ours to understand: nothing of it is changed, by a sign-out and a new sign-in neither."""
-    path = Path(signed_in(tmp_path, Desk(), clock, keys).open().path)  # type: ignore[attr-defined]
+    path = Path(signed_in(tmp_path, Desk(), clock, keys).store.open().path)  # type: ignore[attr-defined]
     made = account(tmp_path, Desk(), clock, keys)
     newer = bytearray(path.read_bytes())
     newer[4] = 9
@@ -622,8 +622,8 @@ def test_a_renewal_is_stored_only_over_what_was_sent(
     newer = replace(sent, access_token=samples.secret("access"), refresh_token=samples.secret("refresh"))
 
     def is_refused() -> bool:
-        before = made.generation()
-        return not made.replace(sent, newer) and not made.end(sent, "expired") and made.generation() == before
+        store, before = made.store, made.store.generation()
+        return not store.replace(sent, newer) and not store.end(sent, "expired") and store.generation() == before
 
     made.save(replace(sent, refresh_token=samples.secret("refresh")))
     assert is_refused()
@@ -632,13 +632,13 @@ def test_a_renewal_is_stored_only_over_what_was_sent(
     made.save(sent)
     made.sign_out()
     assert is_refused()
-    Path(made.open().path).unlink()  # type: ignore[attr-defined]
+    Path(made.store.open().path).unlink()  # type: ignore[attr-defined]
     assert is_refused()
     made.save(sent)
-    assert made.replace(sent, newer)
+    assert made.store.replace(sent, newer)
     assert made.login() == newer
-    assert not made.replace(sent, newer)
-    assert made.end(newer, "expired")
+    assert not made.store.replace(sent, newer)
+    assert made.store.end(newer, "expired")
     assert refuse(made).code == "expired"
     assert [breach.partition(":")[0] for breach in ledger] == ["INV-05"]  # which no provider has asked for
     ledger.clear()
@@ -650,7 +650,7 @@ def test_what_a_sign_out_leaves(tmp_path: Path, clock: Clock, canary: Canary) ->
     login = made.login()
     assert made.sign_out() == login
     assert made.sign_out() is None
-    contents = made.open().read()
+    contents = made.store.open().read()
     assert contents is not None
     assert set(contents.record) == {"reason", "until", "endpoint", "names", "client_id", "id_token"}
     assert made.may_end_session()
@@ -660,7 +660,7 @@ def test_what_a_sign_out_leaves(tmp_path: Path, clock: Clock, canary: Canary) ->
     assert "NATK" not in repr(ending)
     assert made.take_end_session() is None
     assert not made.may_end_session()
-    contents = made.open().read()
+    contents = made.store.open().read()
     assert contents is not None
     assert contents.record == {"reason": "signed_out"}
 
@@ -671,7 +671,7 @@ def test_the_end_of_a_session_is_not_kept_for_ever(tmp_path: Path, clock: Clock)
     made.sign_out()
     clock.advance(601)
     assert made.take_end_session() is None
-    contents = made.open().read()
+    contents = made.store.open().read()
     assert contents is not None
     assert contents.record == {"reason": "signed_out"}
     assert made.take_end_session() is None

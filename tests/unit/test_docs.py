@@ -18,7 +18,7 @@ import pytest
 from nbclient import NotebookClient
 
 import jupyter_nativeauth
-from jupyter_nativeauth import _account, errors, profiles
+from jupyter_nativeauth import _reasons, errors, profiles
 from jupyter_nativeauth._logout import LogoutReport
 from jupyter_nativeauth._settings import CHECKS, OPTIONS
 from jupyter_nativeauth._status import ProfileStatus
@@ -289,6 +289,6 @@ def test_the_drawing_of_the_error_tree_is_true() -> None:
 
 def test_the_reasons_of_a_missing_login_are_documented() -> None:
     """``LoginRequired.code`` and ``ProfileStatus.state`` are part of the API: each of them is named there."""
-    for code in _account._REASONS:
+    for code in _reasons.REASONS:
         assert f"``{code}``" in (errors.LoginRequired.__doc__ or ""), code
         assert f"``{code}``" in (ProfileStatus.__doc__ or ""), code

@@ -348,7 +348,7 @@ def test_an_older_one_does_not_count(place: Place) -> None:
 
 def test_a_newer_one_takes_the_place_of_the_older(place: Place) -> None:
     """Those of the same profile that were begun before it; of two that do this at once one is left."""
-    other = samples.Account(samples.profile("other"), place.account._keys, place.folder)
+    other = samples.Account(samples.profile("other"), place.account.store.keys, place.folder)
     apart = place.logins.add(other, Ask(), samples.request())
     one, two, three = place.begin(), place.begin(), place.begin()
     place.logins.close_older(two)

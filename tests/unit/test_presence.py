@@ -201,7 +201,7 @@ def test_whatever_way_a_sign_in_goes(
 def test_a_login_waits_for_somebody(tmp_path: Path, presence: Presence, device: Device, clock: Clock) -> None:
     """A request of a program asks nobody: it fails, and says what to do."""
     made = gated(tmp_path, presence, clock)
-    fresh = Account(made.profile, made._keys, tmp_path, clock=clock, presence=presence)
+    fresh = Account(made.profile, made.store.keys, tmp_path, clock=clock, presence=presence)
     error = waits(fresh.access_token)
     assert (error.hint, device.asked) == (
         'Run `%login acme` in a notebook, or login("acme") in your script: this device then asks you.',
@@ -235,7 +235,7 @@ def test_a_renewal_waits_for_somebody(tmp_path: Path, presence: Presence, device
 def test_each_sign_in_alone(tmp_path: Path, presence: Presence, device: Device, clock: Clock) -> None:
     """`presence = "sign-in"` is no matter of what goes on afterwards."""
     made = gated(tmp_path, presence, clock, mode="sign-in")
-    fresh = Account(made.profile, made._keys, tmp_path, clock=clock, presence=presence)
+    fresh = Account(made.profile, made.store.keys, tmp_path, clock=clock, presence=presence)
     assert fresh.access_token().reveal()
     assert (device.asked, made.waits_for_presence()) == (0, False)
 

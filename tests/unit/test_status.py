@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_nativeauth._reasons import login_required
 from jupyter_nativeauth._status import ProfileStatus, status_of
 from jupyter_nativeauth.testing import Clock
 from tests import samples
@@ -41,7 +42,7 @@ def test_what_nothing_renews_is_over_with_its_access_token(tmp_path: Path) -> No
     clock.advance(1)
     status = status_of(made)
     assert (status.state, status.key_source, status.name) == ("no_refresh_token", "server", "")
-    assert status.message == str(made.required("no_refresh_token").args[0])
+    assert status.message == str(login_required(made.profile, "no_refresh_token").args[0])
     made.save(samples.login())
     assert status_of(made).state == "signed_in"
     made.save(samples.login(refresh_token=None, expires_at=None, lifetime=None))
