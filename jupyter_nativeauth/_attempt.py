@@ -8,20 +8,16 @@ an interrupt, a cancelled task or a time-out ends the wait at once.
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlencode
 
 from ._files import private_folder
 from ._lock import FileLock
 from ._oauth import Ask
-from ._progress import read_progress
 from ._tokens import Identity, Secret
 from ._way import open_browser
 from .errors import LoginFailed, NativeAuthError
@@ -37,16 +33,13 @@ if TYPE_CHECKING:
 __all__ = [
     "PREPARING",
     "Attempt",
-    "HostedAttempt",
     "ListenerAttempt",
     "Listening",
     "OwnAttempt",
     "cancelled",
-    "front_end",
-    "login_link",
-    "paste_link",
+    "too_late",
+    "unasked",
 ]
-
 
 PREPARING = "Preparing the sign-in"
 
@@ -76,17 +69,6 @@ class Attempt(Protocol):
         Raises:
             LoginFailed: It is not what ends this sign-in, which goes on; the hint says what to paste.
         """
-
-
-def front_end() -> str:
-    """Who watches: ``"notebook"``, ``"headless"`` (a kernel with nobody to ask), or ``""`` outside of a kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        return ""
-    # nbclient, papermill and nbconvert say with each cell that nobody can answer a question.
-    return "notebook" if getattr(kernel, "_allow_stdin", False) else "headless"
 
 
 class OwnAttempt(ABC):
@@ -133,7 +115,7 @@ class OwnAttempt(ABC):
         self._cancelled.set()
 
     def paste(self, text: Secret) -> None:  # noqa: ARG002 - this one has no use for it
-        raise _unasked()
+        raise unasked()
 
     def _run(self) -> None:
         try:
@@ -175,7 +157,7 @@ class OwnAttempt(ABC):
         """Do all of it, in the thread."""
 
     def _too_late(self) -> LoginFailed:
-        return _too_late(self.account.profile)
+        return too_late(self.account.profile)
 
 
 class ListenerAttempt(OwnAttempt):
@@ -245,112 +227,16 @@ class Listening(Protocol):
     last_page_seen: threading.Event
 
 
-class HostedAttempt:
-    """
-    A sign-in that the Jupyter server runs. The kernel starts nothing; it shows a link to the server and waits until
-    the vault holds a new login, or the server says that an attempt has failed.
-
-    Args:
-        account: Whose.
-        ask: What it asks for beyond the profile.
-        timeout: Seconds until the wait is given up.
-        flow: How it reaches the browser, if not as the profile says.
-        environ: Where the server left its base URL and its agent's path.
-    """
-
-    why = "the Jupyter server waits for the answer"
-    busy = PREPARING
-    user_code = scan = ""
-    takes_paste = False  # a page of the server does: what a notebook sends may be read, and saved
-
-    def __init__(
-        self,
-        account: Account,
-        ask: Ask,
-        timeout: float,
-        *,
-        flow: str = "",
-        environ: Mapping[str, str] = os.environ,
-    ) -> None:
-        self.account = account
-        self.until = time.monotonic() + timeout
-        self.link = login_link(account.profile.name, ask, environ, flow=flow)
-        self._server = environ.get("JUPYTER_NATIVEAUTH_AGENT", "")
-        self._before = account.login_id()
-        self._started = time.time()
-        self._seen, self._look_again = 0, 0.0
-
-    def poll(self) -> Identity | None:
-        if time.monotonic() > self.until:
-            raise _too_late(self.account.profile)
-        if not self._has_news():
-            return None
-        if self.account.login_id() not in ("", self._before):
-            return self.account.identity()
-        progress = read_progress(self.account.folder, self.account.profile.name)
-        if (
-            progress is not None
-            and progress.server == self._server
-            and progress.phase == "failed"
-            and progress.started >= self._started
-            and progress.code != "timeout"  # this wait has a time of its own, and its link begins anew
-        ):
-            raise LoginFailed(progress.message, code=progress.code, hint=progress.hint)
-        return None
-
-    def _has_news(self) -> bool:
-        """
-        Whether somebody has written beside the vault since the last look: one system call, instead of asking the key
-        agent five times a second. Now and then the answer is yes anyway, since a folder's clock ticks coarsely.
-        """
-        try:
-            changed = os.stat(self.account.folder).st_mtime_ns  # noqa: PTH116 - one call less
-        except OSError:
-            changed = 0
-        if changed == self._seen and time.monotonic() < self._look_again:
-            return False
-        self._seen, self._look_again = changed, time.monotonic() + 2.0
-        return True
-
-    def cancel(self) -> None:
-        """Only the wait ends: the sign-in belongs to the server, and other kernels may be waiting for it too."""
-
-    def paste(self, text: Secret) -> None:  # noqa: ARG002 - the server's page takes it
-        raise _unasked()
-
-
-def login_link(profile: str, ask: Ask, environ: Mapping[str, str] = os.environ, *, flow: str = "") -> str:
-    """
-    The server's page that begins a sign-in. Only a path: the browser knows best under which name it reached Jupyter.
-    It holds nothing secret, so it may stand in an output.
-    """
-    query = {
-        "profile": profile,
-        "scope": " ".join(ask.scopes),
-        "acr_values": ask.acr_values or "",
-        "max_age": "" if ask.max_age is None else str(ask.max_age),
-        "switch": "1" if ask.switch else "",
-        "flow": flow,
-    }
-    base = environ.get("JUPYTER_NATIVEAUTH_BASE_URL", "/")
-    return f"{base}nativeauth/login?{urlencode({name: value for name, value in query.items() if value})}"
-
-
-def paste_link(profile: str, environ: Mapping[str, str] = os.environ) -> str:
-    """The server's page that takes the address on which a browser has ended; only a path, as :func:`login_link`."""
-    return f"{environ.get('JUPYTER_NATIVEAUTH_BASE_URL', '/')}nativeauth/paste?{urlencode({'profile': profile})}"
-
-
 def cancelled() -> LoginFailed:
     """Nobody waits for it any more."""
     return LoginFailed("The sign-in was cancelled.", code="cancelled")
 
 
-def _unasked() -> LoginFailed:
+def unasked() -> LoginFailed:
     return LoginFailed("Nothing has to be pasted here.", code="paste_unasked", hint="Go on in your browser.")
 
 
-def _too_late(profile: Profile) -> LoginFailed:
+def too_late(profile: Profile) -> LoginFailed:
     return LoginFailed(
         f"Nobody finished the sign-in to {profile.name!r} in time.",
         code="timeout",

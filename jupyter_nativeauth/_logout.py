@@ -77,7 +77,8 @@ def logout(profile: str | Profile | None = None, *, browser: bool = True, timeou
     Sources:
         RFC 7009 (revocation); OpenID Connect RP-Initiated Logout 1.0.
     """
-    from ._login import front_end, is_hosted
+    from ._front_end import front_end
+    from ._hosted_attempt import is_hosted
 
     account = accounts().get(profile)
     report = sign_out(account)

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ._attempt import ListenerAttempt, Listening, front_end
+from ._attempt import ListenerAttempt, Listening
+from ._front_end import front_end
 from ._tokens import Secret
 from ._way import place
 from .errors import ConfigError, LoginFailed

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
-from ._attempt import login_link
+from ._hosted_attempt import login_link
 from ._hub import is_at_hub, shared_path
 from ._logout import LogoutReport, sign_out
 from ._pages import Page, answer, done_page

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ._login import front_end
+from ._front_end import front_end
 from ._payload import Asked
 from ._payload_api import address, call, read, unreachable
 from ._payload_record import Created, Event, Signed, deep_links, read_cancelled, read_final

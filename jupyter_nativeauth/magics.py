@@ -18,7 +18,8 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from ._accounts import accounts
-from ._login import front_end, start, wait
+from ._front_end import front_end
+from ._login import start, wait
 from ._logout import logout
 from ._markup import Shown, message, plain, table
 from ._oauth import Ask

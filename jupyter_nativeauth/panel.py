@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import HTML, Button, HBox, Layout, VBox
 
 from ._accounts import accounts
-from ._attempt import Attempt, login_link, paste_link
-from ._login import is_hosted, start
+from ._attempt import Attempt
+from ._hosted_attempt import is_hosted, login_link, paste_link
+from ._login import start
 from ._logout import logout
 from ._markup import BORDER, MAIN_BUTTON, Link, Words, button
 from ._oauth import Ask

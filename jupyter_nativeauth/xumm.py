@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._accounts import accounts
-from ._login import front_end
+from ._front_end import front_end
 from ._markup import plain
 from ._payload import payload_body, summary
 from ._payload_api import address, call

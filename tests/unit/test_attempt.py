@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from jupyter_nativeauth._account import Account
-from jupyter_nativeauth._attempt import HostedAttempt
 from jupyter_nativeauth._files import private_folder
+from jupyter_nativeauth._hosted_attempt import HostedAttempt
 from jupyter_nativeauth._oauth import Ask
 from jupyter_nativeauth._progress import Progress, write_progress
 from jupyter_nativeauth.errors import LoginFailed
