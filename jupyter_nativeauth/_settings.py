@@ -1,16 +1,29 @@
 """
 Runs in: everywhere. What each key of a profile may hold: a small check per key, with words for a person.
 
-A check returns the value as a :class:`~jupyter_nativeauth.profiles.Profile` keeps it, or raises TypeError or
-ValueError with the rest of a sentence that begins with the file and the key: "must be ...".
+Each check (``_checks.py``) returns the value as a :class:`~jupyter_nativeauth.profiles.Profile` keeps it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ._checks import (
+    Check,
+    as_written,
+    flag,
+    list_of,
+    mapping,
+    matches,
+    maybe,
+    number,
+    one_of,
+    text,
+    url,
+    whole_path,
+)
 from ._origin import api_origin, https_url, redirect_uri, service_origin
 from ._payload import ACCOUNT
 from ._tenant import tenant_label
@@ -29,12 +42,9 @@ __all__ = [
     "checks_of",
     "fits",
     "nearest",
-    "one_of",
     "profile_name",
     "where_of",
 ]
-
-Check = Callable[[Any], Any]
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
 # These are made anew for each sign-in, or decide what an answer means; a fixed one would undo a check.
@@ -96,7 +106,7 @@ def checked_options(where: str, provider: str, options: object, more: Mapping[st
     Raises:
         ConfigError: One is unknown, missing or wrong.
     """
-    given = {**checked(where, "options", _mapping, options), **more}
+    given = {**checked(where, "options", mapping, options), **more}
     preset = PRESETS[provider]
     takes = (*preset.needs, *preset.takes)
     for key in given:
@@ -114,7 +124,7 @@ def checked_options(where: str, provider: str, options: object, more: Mapping[st
 
 def _option(key: str) -> Check:
     """The check for an option, whose name tells what it holds, with whichever provider."""
-    return _maybe(_OPTIONS.get(key, _text))
+    return maybe(_OPTIONS.get(key, text))
 
 
 def fits(where: str, preset: Preset, scopes: Iterable[str], redirect_uri: str | None) -> None:
@@ -153,62 +163,9 @@ def profile_name(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", value):
         raise ValueError(
             "must be 1 to 64 of the characters a-z, 0-9, _ and -, and begin with a letter or a digit, "
-            f"not {_shown(value)}"
+            f"not {as_written(value)}"
         )
     return value
-
-
-def _shown(value: object) -> str:
-    """A value as the person knows it from the file."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return str(value).lower()
-        case str():
-            return f'"{clean(value, 60)}"'
-        case int() | float():
-            return f"the number {value:.15g}" if isinstance(value, float) or abs(value) < 10**15 else "a huge number"
-        case Mapping():
-            return "a table"
-        case list() | tuple():
-            return "a list"
-        case _:
-            return f"a {type(value).__name__}"
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"must be a string, not {_shown(value)}")
-    if not value or value != value.strip() or not value.isprintable():
-        raise ValueError("must be one line of text, not empty, without blanks at its ends")
-    return value
-
-
-def _url(check: Callable[[str], str]) -> Check:
-    return lambda value: check(_text(value))
-
-
-def _mapping(value: Any) -> Mapping[Any, Any]:
-    if not isinstance(value, Mapping):
-        raise TypeError(f"must be a table, not {_shown(value)}")
-    return value
-
-
-def _maybe(check: Check) -> Check:
-    return lambda value: None if value is None else check(value)
-
-
-def one_of(*words: str) -> Check:
-    quoted = [f'"{word}"' for word in words]
-    choices = " or ".join([", ".join(quoted[:-1]), quoted[-1]] if quoted[1:] else quoted)
-
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or value not in words:
-            raise ValueError(f"must be {choices}, not {_shown(value)}")
-        return value
-
-    return check
 
 
 def _key_source(value: Any) -> str:
@@ -220,61 +177,27 @@ def _key_source(value: Any) -> str:
 def _client_id(value: Any) -> str:
     if not value and isinstance(value, str | None):
         raise ValueError("is missing; the service shows it where your application is registered")
-    if not _text(value).isascii():  # RFC 6749, appendix A.1
-        raise ValueError(f"must be ASCII, not {_shown(value)}")
+    if not text(value).isascii():  # RFC 6749, appendix A.1
+        raise ValueError(f"must be ASCII, not {as_written(value)}")
     return str(value)
-
-
-def _pattern(pattern: str, words: str) -> Check:
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise ValueError(f"must {words}, not {_shown(value)}")
-        return value
-
-    return check
-
-
-def _flag(value: Any) -> str | None:
-    """Options are strings: this one is there, or it is not."""
-    if not isinstance(value, bool) and value != "true":
-        raise ValueError(f"must be true or false, not {_shown(value)}")
-    return "true" if value else None
-
-
-def _number(words: str, least: int, most: int) -> Check:
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ValueError(f"must {words} from {least} to {most}, not {_shown(value)}")
-        return value
-
-    return check
-
-
-def _list(each: Check, example: str) -> Check:
-    def check(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple):
-            raise TypeError(f"must be a list such as {example}, not {_shown(value)}")
-        return tuple(dict.fromkeys(each(entry) for entry in value))
-
-    return check
 
 
 def _scope(value: Any) -> str:
     if not isinstance(value, str) or not _SCOPE.fullmatch(value):
-        raise ValueError(f"must hold strings of one scope each, without blanks, not {_shown(value)}")
+        raise ValueError(f"must hold strings of one scope each, without blanks, not {as_written(value)}")
     return value
 
 
 def _resource(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+", value) or "#" in value:
-        raise ValueError(f"must hold absolute URIs without a fragment (RFC 8707), not {_shown(value)}")
+        raise ValueError(f"must hold absolute URIs without a fragment (RFC 8707), not {as_written(value)}")
     return value
 
 
 def _parameters(value: Any) -> Table:
-    for name, content in _mapping(value).items():
+    for name, content in mapping(value).items():
         if not isinstance(content, str):
-            raise TypeError(f'must hold strings: "{clean(str(name), 60)}" is {_shown(content)}')
+            raise TypeError(f'must hold strings: "{clean(str(name), 60)}" is {as_written(content)}')
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", name):
             raise ValueError("must be a table of parameters, whose names are letters, digits and _ . : -")
         if name in _OURS:
@@ -284,18 +207,6 @@ def _parameters(value: Any) -> Table:
                 f'must not hold "{name}", for which there is the key {"scopes" if name == "scope" else name}'
             )
     return Table(value)
-
-
-def _path(value: Any) -> str:
-    from pathlib import Path
-
-    try:
-        path = Path(_text(value)).expanduser()
-    except RuntimeError:
-        path = Path()
-    if not path.is_absolute():
-        raise ValueError(f'must be a whole path, such as "/etc/ssl/acme.pem", not {_shown(value)}')
-    return str(path)
 
 
 # How a sign-in reaches a browser.
@@ -310,27 +221,27 @@ _URLS = '["https://api.example.com"]'
 # In the order in which they are checked, and in which a list of known keys names them.
 CHECKS: Mapping[str, Check] = {
     "client_id": _client_id,
-    "client_type": _text,  # and one of the preset's `client_types`
-    "scopes": _maybe(_list(_scope, '["openid", "profile"]')),
-    "api": _maybe(_list(_url(api_origin), _URLS)),
-    "audience": _maybe(_text),
-    "resource": _list(_resource, _URLS),
-    "organization": _maybe(_text),
-    "connection": _maybe(_text),
-    "login_hint": _maybe(_text),
-    "prompt": _maybe(_text),
-    "max_age": _maybe(_number(_SECONDS, 0, 10**9)),
-    "acr_values": _maybe(_text),
+    "client_type": text,  # and one of the preset's `client_types`
+    "scopes": maybe(list_of(_scope, '["openid", "profile"]')),
+    "api": maybe(list_of(url(api_origin), _URLS)),
+    "audience": maybe(text),
+    "resource": list_of(_resource, _URLS),
+    "organization": maybe(text),
+    "connection": maybe(text),
+    "login_hint": maybe(text),
+    "prompt": maybe(text),
+    "max_age": maybe(number(_SECONDS, 0, 10**9)),
+    "acr_values": maybe(text),
     "authorize": _parameters,
-    "redirect_uri": _maybe(_url(redirect_uri)),
-    "redirect_ports": _list(_number("hold whole numbers", 1, 65535), "[8888, 8889]"),
-    "redirect_path": _maybe(one_of("profile")),
-    "post_logout_redirect_uri": _maybe(_url(https_url)),
+    "redirect_uri": maybe(url(redirect_uri)),
+    "redirect_ports": list_of(number("hold whole numbers", 1, 65535), "[8888, 8889]"),
+    "redirect_path": maybe(one_of("profile")),
+    "post_logout_redirect_uri": maybe(url(https_url)),
     "flow": one_of(*FLOWS),
-    "timeout": _number(_SECONDS, 1, 3600),
+    "timeout": number(_SECONDS, 1, 3600),
     "key_source": _key_source,
-    "presence": _maybe(one_of(*PRESENCE)),
-    "ca_bundle": _maybe(_path),
+    "presence": maybe(one_of(*PRESENCE)),
+    "ca_bundle": maybe(whole_path),
 }
 
 
@@ -360,19 +271,19 @@ def _not_with(lender: str) -> Check:
 def _origins(value: Any) -> str:
     """Origins, with blanks between: an option is a string, also where the file has a list."""
     listed = value.split() if isinstance(value, str) else value
-    return " ".join(_list(_url(service_origin), '["login.customer.com"]')(listed))
+    return " ".join(list_of(url(service_origin), '["login.customer.com"]')(listed))
 
 
 _OPTIONS: Mapping[str, Check] = {
-    "issuer": _url(https_url),
-    "force_network": _pattern(r"[A-Z]+", 'be a network in capitals, such as "TESTNET"'),
-    "insecure_implicit_flow": _flag,
-    "signers": _pattern(f"{ACCOUNT}(,{ACCOUNT})*", "be accounts (r...), with commas between"),
+    "issuer": url(https_url),
+    "force_network": matches(r"[A-Z]+", 'be a network in capitals, such as "TESTNET"'),
+    "insecure_implicit_flow": flag,
+    "signers": matches(f"{ACCOUNT}(,{ACCOUNT})*", "be accounts (r...), with commas between"),
     # Kept as origins, "https://host" without a slash.
-    **dict.fromkeys(("application_domain", "domain", "environment_url", "tenant_custom_domain"), _url(service_origin)),
+    **dict.fromkeys(("application_domain", "domain", "environment_url", "tenant_custom_domain"), url(service_origin)),
     "tenant_custom_domains": _origins,
     "tenant_discovery": one_of("login_page", "authorize"),
-    "tenant_name": _url(tenant_label),
+    "tenant_name": url(tenant_label),
     "tenant_separator": one_of("-", "."),
 }
 OPTIONS = frozenset(key for preset in PRESETS.values() for key in (*preset.needs, *preset.takes))

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
+from ._checks import one_of
 from ._origin import api_of, api_origin, origin
 from ._settings import (
     CHECKS,
@@ -25,7 +26,6 @@ from ._settings import (
     checks_of,
     fits,
     nearest,
-    one_of,
     profile_name,
     where_of,
 )
