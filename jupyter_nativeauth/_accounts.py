@@ -39,8 +39,9 @@ class Accounts:
         profiles: Profiles | None = None,
         transport: Any = None,
     ) -> None:
+        from ._agent_wire import AGENT_VARIABLE
         from ._presence import Presence
-        from .keys import AGENT_VARIABLE, Keys
+        from .keys import Keys
 
         self.folder = folder or _data_folder()
         self.transport = transport

@@ -101,7 +101,7 @@ def is_hosted(account: Account, environ: Mapping[str, str] = os.environ) -> bool
     """Whether the Jupyter server of this kernel can run the sign-in: it must know the very same profile."""
     if front_end() != "notebook" or not environ.get("JUPYTER_NATIVEAUTH_BASE_URL"):
         return False
-    from .keys import ask_agent
+    from ._agent_wire import ask_agent
 
     try:
         known = ask_agent(environ["JUPYTER_NATIVEAUTH_AGENT"], {"ask": "profiles"})["profiles"]

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ._agent_wire import ask_agent, same_error
 from ._door import Door
 from .errors import LoginFailed, StoreError
-from .keys import ask_agent, same_error
 
 if TYPE_CHECKING:
     from ._clock import Clock

@@ -10,7 +10,7 @@ one line out:
     {"ask": "presence"}                 {"left": seconds for which the last confirmation is good}
     {"ask": "confirm"}                  the same, after the person at the device has been asked; for the presence gate
 
-or ``{"error": {"kind", "code", "message", "hint"}}``. The asking side is :func:`jupyter_nativeauth.keys.ask_agent`.
+or ``{"error": {"kind", "code", "message", "hint"}}``. ``_agent_wire.py`` asks it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._agent_wire import peer_uid, read_line
 from .errors import NativeAuthError, StoreError
-from .keys import KEY_SOURCES, Key, peer_uid, read_line
+from .keys import KEY_SOURCES, Key
 
 if TYPE_CHECKING:
     from ._presence import Presence
@@ -58,7 +59,7 @@ class KeyAgent:
         environ: The environment, for ``XDG_RUNTIME_DIR``.
 
     Example:
-        >>> from jupyter_nativeauth.keys import ask_agent
+        >>> from jupyter_nativeauth._agent_wire import ask_agent
         >>> agent = KeyAgent(lambda source: None, lambda: {"acme": "1f3a"}, environ={})
         >>> ask_agent(agent.start(), {"ask": "profiles"})
         {'profiles': {'acme': '1f3a'}}

@@ -11,12 +11,12 @@ import pytest
 
 from jupyter_nativeauth import LoginRequired
 from jupyter_nativeauth._accounts import Accounts
+from jupyter_nativeauth._agent_wire import ask_agent
 from jupyter_nativeauth._login import start
 from jupyter_nativeauth._oauth import Ask
 from jupyter_nativeauth._polkit import ACTION
 from jupyter_nativeauth._tokens import Identity
 from jupyter_nativeauth._watch import SCHEMA_ID
-from jupyter_nativeauth.keys import ask_agent
 from jupyter_nativeauth.testing import Clock
 from tests.hostile import Hostile
 from tests.jupyter.site import Site

@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 
+from jupyter_nativeauth._agent_wire import AGENT_VARIABLE, ANSWER_SIZE, ask_agent
 from jupyter_nativeauth._keychain import Keychain
 from jupyter_nativeauth.agent import AT_ONCE, PATH_SIZE, REQUEST_SIZE, KeyAgent
 from jupyter_nativeauth.errors import KeySourceUnavailable, LoginRequired, StoreError
-from jupyter_nativeauth.keys import AGENT_VARIABLE, ANSWER_SIZE, Key, Keys, ask_agent
+from jupyter_nativeauth.keys import Key, Keys
 
 SECRET = hashlib.sha256(b"a key for these tests").digest()
 KEY = Key(SECRET, "keychain", "gnome-keyring")

@@ -19,11 +19,12 @@ from typing import Any
 
 import pytest
 
+from jupyter_nativeauth._agent_wire import AGENT_VARIABLE
 from jupyter_nativeauth._backends import Asleep, refused_backend
 from jupyter_nativeauth._keychain import Keychain
 from jupyter_nativeauth._lock import FileLock
 from jupyter_nativeauth.errors import ConfigError, KeySourceUnavailable, LockTimeout, StoreError
-from jupyter_nativeauth.keys import AGENT_VARIABLE, KEY_SOURCES, Key, Keys
+from jupyter_nativeauth.keys import KEY_SOURCES, Key, Keys
 
 SECRET = hashlib.sha256(b"a key for these tests").digest()
 

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from jupyter_nativeauth import LoginFailed, LoginRequired, ProviderUnavailable, StoreError
 from jupyter_nativeauth._account import Account
 from jupyter_nativeauth._accounts import Accounts, use_accounts
+from jupyter_nativeauth._agent_wire import ask_agent
 from jupyter_nativeauth._attempt import ListenerAttempt, OwnAttempt
 from jupyter_nativeauth._device_attempt import DeviceAttempt
 from jupyter_nativeauth._doctor import _presence as doctor_on_presence
@@ -33,7 +34,7 @@ from jupyter_nativeauth._tokens import Identity
 from jupyter_nativeauth._windows_hello import WindowsHello
 from jupyter_nativeauth.agent import KeyAgent
 from jupyter_nativeauth.cli import main
-from jupyter_nativeauth.keys import Keys, ask_agent
+from jupyter_nativeauth.keys import Keys
 from jupyter_nativeauth.profiles import Profiles
 from jupyter_nativeauth.testing import Clock
 from tests import samples
