@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ._account import Account
-from .profiles import Profile, Profiles, load
+from ._configuration import load
+from .profiles import Profile, Profiles
 from .providers import PRESETS
 from .vault import MemoryVault
 

@@ -18,7 +18,8 @@ import pytest
 from nbclient import NotebookClient
 
 import jupyter_nativeauth
-from jupyter_nativeauth import _reasons, errors, profiles
+from jupyter_nativeauth import _reasons, errors
+from jupyter_nativeauth._configuration import load
 from jupyter_nativeauth._logout import LogoutReport
 from jupyter_nativeauth._settings import CHECKS, OPTIONS
 from jupyter_nativeauth._status import ProfileStatus
@@ -86,7 +87,7 @@ def test_the_profile_of_the_readme_is_valid(home: Home) -> None:
     (written,) = blocks(README, "toml")
     assert written.count("…") == 1
     (home.config / "nativeauth.toml").write_text(written.replace("…", "my-client"), encoding="utf-8")
-    profile = profiles.load().get()
+    profile = load().get()
     assert (profile.name, profile.client_id, profile.api) == ("acme", "my-client", ("https://api.acme.com",))
 
 
@@ -178,7 +179,7 @@ def test_the_five_lines_of_a_service_are_valid(name: str, home: Home) -> None:
     written = blocks(ROOT / "docs" / "providers" / f"{name}.md", "toml")[0]
     assert len([line for line in written.splitlines() if line.strip()]) <= 5
     (home.config / "nativeauth.toml").write_text(written.replace("…", "my-client"), encoding="utf-8")
-    profile = profiles.load().get()
+    profile = load().get()
     assert profile.provider == name
     assert profile.api
 

@@ -20,11 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import profiles as profiles_module
+from jupyter_nativeauth._configuration import load
 from jupyter_nativeauth._origin import is_loopback, is_secure
 from jupyter_nativeauth._settings import CHECKS, Table
 from jupyter_nativeauth.errors import ConfigError
 from jupyter_nativeauth.keys import KEY_SOURCES
-from jupyter_nativeauth.profiles import Profile, Profiles, load, origin
+from jupyter_nativeauth.profiles import Profile, Profiles, origin
 from jupyter_nativeauth.providers import PRESETS
 from tests.isolation import Home
 from tests.tries import tries
@@ -400,9 +401,10 @@ def test_options_of_other_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     host = replace(PRESETS["oidc"], needs=("domain",), takes=("environment_url", "tenant_name"), issuer="{domain}")
     both = {**PRESETS, "host": host}
     taken = frozenset({"issuer", "domain", "environment_url", "tenant_name"})
-    for module in (sys.modules["jupyter_nativeauth._settings"], profiles_module):
+    settings = sys.modules["jupyter_nativeauth._settings"]
+    monkeypatch.setattr(settings, "OPTIONS", taken)
+    for module in (settings, profiles_module):
         monkeypatch.setattr(module, "PRESETS", both)
-        monkeypatch.setattr(module, "OPTIONS", taken)
     assert refusal("acme", **GOOD_KEYS, domain="x.example") == (
         'Profile("acme"): domain is not a key of the provider "oidc", which takes issuer.'
     )
@@ -1062,7 +1064,7 @@ def test_wrong_issuers(issuer: str) -> None:
 
 def test_cheap_import() -> None:
     """Every kernel imports profiles: what only reading a file or an error needs comes later."""
-    program = f"import sys, {profiles_module.__name__}; print(*sys.modules)"
+    program = f"import sys, {load.__module__}; print(*sys.modules)"
     root = Path(profiles_module.__file__).parents[1]
     run = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert not {"tomllib", "difflib", "jupyter_core", "idna", "httpx", "tornado", "keyring"} & set(run.stdout.split())
