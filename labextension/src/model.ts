@@ -1,11 +1,11 @@
 /**
  * What is signed in, and what is going on: state and signals. Never touches the DOM.
  *
- * The server's list is the truth; beside it stands what was clicked here and how that went.
+ * The server's list (`list.ts`) is the truth; beside it stands what was clicked here and how that went.
  */
 import { Signal } from '@lumino/signaling';
 
-import type { Api, IProblem, IProfile, IProfiles, ISignIn } from './api';
+import type { Api, IProblem, IProfiles, ISignIn } from './api';
 import {
   cardOf,
   dropSignOut,
@@ -18,6 +18,7 @@ import {
   problemOf,
 } from './card';
 import { type ITab, lead } from './lead';
+import { List } from './list';
 
 export type { ICard, ITab, Mood };
 
@@ -33,7 +34,8 @@ export class Model {
   constructor({ api, openTab, clock = () => Date.now() / 1000 }: IOptions) {
     this._api = api;
     this._openTab = openTab;
-    this._clock = clock;
+    const news = { list: () => this._take(), problem: () => this._update() };
+    this._list = new List(api, clock, news);
   }
 
   /** Emitted whenever anything here has changed. */
@@ -51,20 +53,20 @@ export class Model {
 
   /** Whether the list has been had at least once. */
   get isLoaded(): boolean {
-    return this._config !== null;
+    return this._list.config !== null;
   }
 
   get config(): IProfiles['config'] | null {
-    return this._config;
+    return this._list.config;
   }
 
   /** Why the list could not be had. */
   get problem(): IProblem | null {
-    return this._problem;
+    return this._list.problem;
   }
 
   get mood(): Mood {
-    if (this._problem || this._cards.some(needsAttention)) {
+    if (this.problem || this._cards.some(needsAttention)) {
       return 'attention';
     }
     return this._cards.some(isGood) ? 'in' : 'out';
@@ -102,14 +104,12 @@ export class Model {
 
   /** The time by the server's clock, which all times here are told by. */
   now(): number {
-    return this._clock() + this._offset;
+    return this._list.now();
   }
 
   /** Ask the server again. Calls while a request is under way share one more. Never rejects. */
   refresh(): Promise<void> {
-    this._isStale = true;
-    this._round ??= this._ask();
-    return this._round;
+    return this._list.refresh();
   }
 
   /** Sign in, or with `switch` as somebody else. To be called in the click: browsers block a tab that opens later. */
@@ -121,7 +121,7 @@ export class Model {
         this._api.login(profile, options),
       );
       local.way = { url, pending: pending.id };
-      this._amend(profile, { pending, failed: null });
+      this._list.amend(profile, { pending, failed: null });
     });
   }
 
@@ -129,7 +129,7 @@ export class Model {
   paste(profile: string, address: string): Promise<void> {
     const again = () => this.refresh();
     return this._act(profile, 'paste', again, async (local) => {
-      const id = this._profile(profile)?.pending?.id;
+      const id = this._list.profile(profile)?.pending?.id;
       if (!id) {
         return;
       }
@@ -152,10 +152,10 @@ export class Model {
       'cancel',
       () => this.cancel(profile),
       async () => {
-        const pending = this._profile(profile)?.pending;
+        const pending = this._list.profile(profile)?.pending;
         if (pending) {
           await this._api.cancel(pending.id);
-          this._amend(profile, { pending: null });
+          this._list.amend(profile, { pending: null });
         }
       },
     );
@@ -165,7 +165,7 @@ export class Model {
   confirm(profile: string): Promise<void> {
     const again = () => this.confirm(profile);
     return this._act(profile, 'confirm', again, async () => {
-      this._amend(profile, await this._api.confirm(profile));
+      this._list.amend(profile, await this._api.confirm(profile));
     });
   }
 
@@ -173,24 +173,24 @@ export class Model {
   signOut(profile: string): Promise<void> {
     const again = () => this.signOut(profile);
     return this._act(profile, 'sign-out', again, async (local) => {
-      const tab = this._profile(profile)?.ends_session ? this._openTab() : null;
+      const tab = this._list.profile(profile)?.ends_session ? this._openTab() : null;
       const report = await lead(tab, () => this._api.logout(profile));
       local.note = report.message;
       local.way = report.url && !tab ? { url: report.url, pending: null } : null;
       if (report.local) {
         local.isGood = false;
-        this._amend(profile, { state: 'signed_out', message: '', hint: '', pending: null });
+        this._list.amend(profile, { state: 'signed_out', message: '', hint: '', pending: null });
       }
     });
   }
 
   /** Forget the problem, and the note of a sign-out. */
   dismiss(profile: string): Promise<void> {
-    const failed = this._profile(profile)?.failed;
+    const failed = this._list.profile(profile)?.failed;
     const again = () => this.dismiss(profile);
     return this._act(profile, null, again, async (local) => {
       dropSignOut(local);
-      this._amend(profile, { failed: null });
+      this._list.amend(profile, { failed: null });
       if (failed) {
         await this._api.cancel(failed.id);
       }
@@ -201,41 +201,20 @@ export class Model {
   retry(profile: string): Promise<void> {
     // A sign-in that failed while somebody is signed in was to switch the account.
     const again = () =>
-      this.signIn(profile, { switch: this._profile(profile)?.state === 'signed_in' });
+      this.signIn(profile, { switch: this._list.profile(profile)?.state === 'signed_in' });
     return (this._local(profile).failure?.again ?? again)();
   }
 
   dispose(): void {
     this._isDisposed = true;
+    this._list.dispose();
     clearTimeout(this._timer);
     Signal.clearData(this);
   }
 
-  private async _ask(): Promise<void> {
-    while (this._isStale && !this._isDisposed) {
-      this._isStale = false;
-      const acts = this._acts;
-      try {
-        const answer = await this._api.profiles();
-        // A list from before what was done here meanwhile is of no use; the next one is under way.
-        if (acts === this._acts) {
-          this._take(answer);
-        }
-      } catch (error) {
-        this._problem = problemOf(error);
-        this._update();
-      }
-    }
-    this._round = null;
-  }
-
-  private _take(answer: IProfiles): void {
-    this._offset = answer.now - this._clock();
-    this._profiles = answer.profiles;
-    this._config = answer.config;
-    this._problem = null;
+  private _take(): void {
     const over = new Set<string>();
-    for (const profile of answer.profiles) {
+    for (const profile of this._list.profiles) {
       const local = this._local(profile.profile);
       if (isGood(profile)) {
         local.isGood = true;
@@ -273,23 +252,18 @@ export class Model {
     local.busy = null;
     this._update();
     if (!local.failure) {
-      this._acts += 1;
+      this._list.outdate();
       await this.refresh();
     }
-  }
-
-  /** Say at once what an answer means; the list, asked next, is the truth. */
-  private _amend(name: string, facts: Partial<IProfile>): void {
-    this._profiles = this._profiles.map((profile) =>
-      profile.profile === name ? { ...profile, ...facts } : profile,
-    );
   }
 
   private _update(): void {
     if (this._isDisposed) {
       return;
     }
-    this._cards = this._profiles.map((profile) => cardOf(profile, this._local(profile.profile)));
+    this._cards = this._list.profiles.map((profile) =>
+      cardOf(profile, this._local(profile.profile)),
+    );
     this.changed.emit();
     this._announce();
     this._arm();
@@ -321,10 +295,6 @@ export class Model {
     }
   }
 
-  private _profile(name: string): IProfile | undefined {
-    return this._profiles.find((profile) => profile.profile === name);
-  }
-
   private _local(name: string): ILocal {
     let local = this._locals.get(name);
     if (!local) {
@@ -337,19 +307,12 @@ export class Model {
 
   private readonly _api: Api;
   private readonly _openTab: IOptions['openTab'];
-  private readonly _clock: () => number;
+  private readonly _list: List;
   private readonly _locals = new Map<string, ILocal>();
   private _cards: readonly ICard[] = [];
-  private _profiles: readonly IProfile[] = [];
-  private _config: IProfiles['config'] | null = null;
-  private _problem: IProblem | null = null;
   private _defaultProfile = '';
   private _notifyBefore = 0;
-  private _offset = 0;
-  private _round: Promise<void> | null = null;
-  private _isStale = false;
   private _isDisposed = false;
-  private _acts = 0;
   private _timer: ReturnType<typeof setTimeout> | undefined;
 }
 
