@@ -31,6 +31,7 @@ import pytest
 
 from tests.isolation import Home
 from tests.needles import Finder
+from tests.processes import descendants
 
 KEY = pytest.StashKey["Canary"]()
 LARGEST_FILE = 64 * 1024 * 1024
@@ -180,13 +181,13 @@ class Canary:
         logging.disable(logging.NOTSET)
 
     def _sample(self) -> None:
-        me = psutil.Process()
+        parents: dict[int, int] = {}
         while True:
-            for child in me.children(recursive=True):
+            for pid in descendants(parents):
                 # Twice: a new process is the old program for a moment, until it calls exec.
-                if self._processes.get(child.pid, 0) < 2:
-                    self._processes[child.pid] = self._processes.get(child.pid, 0) + 1
-                    self.look_process(child.pid)
+                if self._processes.get(pid, 0) < 2:
+                    self._processes[pid] = self._processes.get(pid, 0) + 1
+                    self.look_process(pid)
             if self._stopping.wait(0.1):
                 return
 

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from tests.ledger import under_way
+from tests.processes import descendants
 
 FOREIGN = ("JUPYTER", "JPY_", "PYTHON_KEYRING", "XDG_", "DBUS_", "KERNEL_", "CREDENTIALS_DIRECTORY", "IPYTHON")
 DESKTOP = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "NETRC")
@@ -119,11 +120,12 @@ def _belongings(home: Home) -> set[str]:
     found = under_way() | {f"thread {one.name}" for one in threading.enumerate() if not one.daemon}
     found |= {f"file {path.name}" for path in (home.data / "nativeauth").glob("*.tmp")}
     found |= {f"folder {path.name}" for path in (home.folder / "tmp").glob("nativeauth-*")}
-    for child in me.children(recursive=True):
+    for pid in descendants():
         try:
+            child = psutil.Process(pid)
             command = " ".join(child.cmdline())
             if "multiprocessing.resource_tracker" not in command and child.status() != psutil.STATUS_ZOMBIE:
-                found.add(f"process {child.pid} {command[:60]}")
+                found.add(f"process {pid} {command[:60]}")
         except psutil.NoSuchProcess:
             pass
     for socket in me.net_connections("all"):
