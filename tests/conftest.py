@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jupyter_server.serverapp import ServerApp
 
 from tests.kernel import TRANSPORT
 
 if TYPE_CHECKING:
+    import asyncio
+
     from tests.isolation import Home
 
 # A shell that starts this in the background lets it ignore Ctrl-C, and so would every process that a test starts.
@@ -53,3 +58,17 @@ def jp_server_config() -> dict[str, Any]:
 def jp_runtime_dir(home: Home) -> Path:
     """Where that server's kernels have their sockets: pytest's own folder has too long a name for them."""
     return home.jupyter_runtime
+
+
+@pytest.fixture
+def jp_server_cleanup(jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """As pytest-jupyter's own, which after each test that had no server makes one, only to clean it up."""
+    yield
+    if not ServerApp.initialized():
+        return
+    app = ServerApp.instance()
+    with contextlib.suppress(RuntimeError, SystemExit):
+        jp_asyncio_loop.run_until_complete(app._cleanup())
+    if hasattr(app, "kernel_manager"):
+        app.kernel_manager.context.destroy()
+    ServerApp.clear_instance()
