@@ -21,11 +21,10 @@ from hypothesis import strategies as st
 
 from jupyter_nativeauth import profiles as profiles_module
 from jupyter_nativeauth._configuration import load
-from jupyter_nativeauth._origin import is_loopback, is_secure
 from jupyter_nativeauth._settings import CHECKS, Table
 from jupyter_nativeauth.errors import ConfigError
 from jupyter_nativeauth.keys import KEY_SOURCES
-from jupyter_nativeauth.profiles import Profile, Profiles, origin
+from jupyter_nativeauth.profiles import Profile, Profiles
 from jupyter_nativeauth.providers import PRESETS
 from tests.isolation import Home
 from tests.tries import tries
@@ -915,129 +914,7 @@ def test_any_file(text: str, before: str) -> None:
     assert said.startswith(str(path))
 
 
-# --- Origins ------------------------------------------------------------------------------------------------------
-
-ORIGINS = [
-    ("https://api.example", ("https", "api.example", 443)),
-    ("http://api.example", ("http", "api.example", 80)),
-    ("HTTPS://API.Example:443/V1?q=1#f", ("https", "api.example", 443)),
-    ("https://api.example:8443/a@b:c", ("https", "api.example", 8443)),
-    ("https://api.example?q=https://evil.example", ("https", "api.example", 443)),
-    ("https://api.example#@evil.example", ("https", "api.example", 443)),
-    ("https://api.example/?q=\\", ("https", "api.example", 443)),
-    ("https://127.0.0.1:1", ("https", "127.0.0.1", 1)),
-    ("http://[::1]:65535/", ("http", "::1", 65535)),
-    ("http://[0:0:0:0:0:0:0:1]", ("http", "::1", 80)),
-    ("http://[2001:DB8::A]", ("http", "2001:db8::a", 80)),
-    ("https://m\u00fcnchen.example", ("https", "xn--mnchen-3ya.example", 443)),
-    ("https://M\u00dcNCHEN.example", ("https", "xn--mnchen-3ya.example", 443)),
-    ("https://fa\u00df.example", ("https", "xn--fa-hia.example", 443)),
-    ("https://a_b.example", ("https", "a_b.example", 443)),
-]
-
-NO_ORIGIN = [
-    *("", "api.example", "//api.example", "/v1", "https:api.example", "https:/api.example", "https:///api.example"),
-    *("https://", "https://:443", "https://?x", "https://#x", "ftp://api.example", "javascript://api.example"),
-    *(
-        "ws://api.example",
-        "file:///etc/passwd",
-        " https://api.example",
-        "https://api.example ",
-        "ht\ntps://api.example",
-    ),
-    *("https://api.example\n", "https://api.example/\x00", "https://api.ex\tample", "https://api.example/a b"),
-    *(
-        "https://good.example@evil.example",
-        "https://@api.example",
-        "https://a:b@api.example",
-        "https://a%40b@c.example",
-    ),
-    *(
-        "http://localhost:80@attacker.test",
-        "https://good.example\\@evil.example",
-        "https://good.example\\.evil.example",
-    ),
-    *("https:\\\\api.example", "https://api.example\\", "https://api.example:", "https://api.example:0"),
-    *("https://api.example:65536", "https://api.example:99999", "https://api.example:0443", "https://api.example:-1"),
-    *("https://api.example:443:443", "https://api.example:4\u0664", "https://api.example:http"),
-    *("https://api.example.", "https://.example", "https://api..example", "https://-a.example", "https://a-.example"),
-    *("https://api%2eexample", "https://ex%61mple.example", "https://api.example%00.evil.example", "https://*.example"),
-    *("https://127.1", "https://127.0.0.01", "https://0x7f.0.0.1", "https://2130706433", "https://0x7f000001"),
-    *("https://1.2.3.4.5", "https://256.0.0.1", "https://a.1", "https://a.0x1", "https://1.2.3.4."),
-    *("https://[::1", "https://::1", "https://[127.0.0.1]", "https://[fe80::1%25eth0]", "https://[v1.x]", "https://[]"),
-    *("https://[::1]a", "https://a[::1]", "https://\uff41pi.example", "https://a\u2044b.example", "https://a\u200db.c"),
-    *("https://" + "a" * 64 + ".example", "https://" + "a." * 127 + "example", "https://\ud800.example"),
-]
-
-
-@pytest.mark.parametrize(("url", "expected"), ORIGINS)
-def test_origin(url: str, expected: tuple[str, str, int]) -> None:
-    """SEC-070: scheme, host and port, in the one spelling that they have."""
-    assert origin(url) == expected
-
-
-@pytest.mark.parametrize("url", NO_ORIGIN)
-def test_no_origin(url: str) -> None:
-    """SEC-070, ADV-011: a URL that two programs could read in two ways has no origin; the error does not repeat it."""
-    with pytest.raises(ValueError, match=r"^it") as caught:
-        origin(url)
-    assert "example" not in str(caught.value).replace("api.example.com", "")
-    assert not is_secure(url)
-
-
-@pytest.mark.parametrize("value", [None, 5, b"https://api.example", ["https://api.example"]])
-def test_no_url(value: Any) -> None:
-    """What is no text has no origin either."""
-    with pytest.raises(ValueError, match="text"):
-        origin(value)
-
-
-HOSTS = [
-    "api.example",
-    "API.example",
-    "localhost",
-    "127.0.0.1",
-    "[::1]",
-    "m\u00fcnchen.example",
-    "fa\u00df.de",
-    "a_b.c",
-]
-
-
-@tries(300)
-@given(
-    st.sampled_from(["http", "https", "HTTPS"]),
-    st.sampled_from(HOSTS) | st.text(alphabet="aA1.-_%@:[]\\/?#\u00df\u3002\uff0e", max_size=12),
-    st.sampled_from(["", ":443", ":80", ":8443", ":"]),
-    st.sampled_from(["", "/", "/v1", "?q", "#f", "\\@evil.example", "/@evil.example"]),
-)
-def test_origin_is_where_httpx_connects(scheme: str, host: str, port: str, rest: str) -> None:
-    """FUZ-010: whenever there is an origin, httpx would connect to exactly that scheme, host and port."""
-    import httpx
-
-    url = f"{scheme}://{host}{port}{rest}"
-    try:
-        found = origin(url)
-    except ValueError:
-        return
-    other = httpx.URL(url)
-    assert found == (other.scheme, other.raw_host.decode(), other.port or {"http": 80, "https": 443}[other.scheme])
-    assert origin(str(other)) == found
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.255.255.254", "::1", "localhost"])
-def test_loopback(host: str) -> None:
-    """RFC 8252, section 7.3: this machine's own names and addresses."""
-    assert is_loopback(host)
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["128.0.0.1", "127.0.0.1.nip.io", "127.1", "localhost.", "a.localhost", "::", "::ffff:127.0.0.1", "0.0.0.0", ""],
-)
-def test_not_loopback(host: str) -> None:
-    """Everything else is another machine, or could be."""
-    assert not is_loopback(host)
+# --- Issuers ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("issuer", ["http://127.0.0.1:9", "http://127.9.9.9", "http://[::1]:9/", "http://localhost/x"])

@@ -10,7 +10,6 @@ import pytest
 
 from jupyter_nativeauth import ConfigError, Profile
 from jupyter_nativeauth._metadata import Provider
-from jupyter_nativeauth._origin import is_secure, stays_here
 from jupyter_nativeauth._tenant import Setup, Tenant, answered_by, at_tenant, find_tenant, read_setup
 from jupyter_nativeauth.providers import PRESETS
 
@@ -226,19 +225,6 @@ def test_wrong_keys(keys: dict[str, Any], words: str) -> None:
 def test_whose_logins_they_are(keys: dict[str, Any], whose: str) -> None:
     """WB-3: a login is bound to the tenant that the profile named; naming another one later asks for a new sign-in."""
     assert profile(**keys).home == whose
-
-
-@pytest.mark.parametrize("host", ["app.localhost", "tenant-app.localhost", "a.b.localhost", "localhost", "127.0.0.1"])
-def test_what_stays_on_this_machine(host: str) -> None:
-    """RFC 6761, section 6.3: names below .localhost are this machine. For the service's own addresses only."""
-    assert stays_here(host)
-    assert is_secure(f"http://{host}:9000/x")
-
-
-@pytest.mark.parametrize("host", ["localhost.example", "xlocalhost", "app.localhost.example", "localhost."])
-def test_what_does_not_stay(host: str) -> None:
-    """Everything else goes somewhere."""
-    assert not is_secure(f"http://{host}/")
 
 
 @pytest.mark.parametrize("key", ["api", "redirect_uri", "post_logout_redirect_uri"])
