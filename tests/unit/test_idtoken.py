@@ -180,11 +180,16 @@ ACCEPTED = [
     pytest.param(claims(exp=NOW - 1), id="NRM-082 exp 1 s ago"),
     pytest.param(claims(exp=NOW - 59), id="NRM-082 exp 59 s ago"),
     pytest.param(claims(exp=NOW + 300.75), id="NRM-082 exp with a fraction"),
+    pytest.param(claims(exp=253_402_300_799), id="NRM-082 exp at the end of the year 9999"),
     pytest.param(claims(iat=NOW + 59), id="NRM-083 iat 59 s ahead"),
+    pytest.param(claims(iat=NOW + 60), id="LIB-050 iat ahead by just the leeway"),
     pytest.param(claims(iat=NOW - 659, exp=NOW + 1), id="LIB-043 iat 10 min 59 s ago"),
     pytest.param(claims(iat=NOW - 660, exp=NOW + 1), id="LIB-043 iat 11 min ago, leeway included"),
     pytest.param(claims(nbf=NOW + 30), id="LIB-050 nbf within the leeway"),
+    pytest.param(claims(nbf=NOW + 60), id="LIB-050 nbf ahead by just the leeway"),
     pytest.param(claims(auth_time=NOW - 10.5), id="LIB-049 auth_time with a fraction"),
+    pytest.param(claims(auth_time=NOW + 60), id="LIB-050 auth_time ahead by just the leeway"),
+    pytest.param(claims(auth_time=0), id="NRM-085 auth_time at the beginning of 1970"),
     pytest.param(claims(at_hash=at_hash()), id="NRM-087 good at_hash"),
     pytest.param(claims(), id="CNF-058 no at_hash"),
     pytest.param(claims(sub="x" * 255), id="NRM-086 sub of 255 characters"),
@@ -273,6 +278,7 @@ REFUSED = [
     pytest.param({"exp": math.nan}, "malformed", id="NRM-082 exp NaN"),
     pytest.param({"exp": 10**400}, "malformed", id="NRM-082 exp of 400 digits"),
     pytest.param({"exp": (NOW + 300) * 1000}, "malformed", id="NRM-082 exp in milliseconds"),
+    pytest.param({"exp": 253_402_300_800}, "malformed", id="NRM-082 exp in the year 10000"),
     pytest.param({"nbf": NOW + 61}, "not_before", id="LIB-050 nbf 61 s ahead"),
     pytest.param({"nbf": "soon"}, "malformed", id="NRM-093 nbf a string"),
     pytest.param({"nonce": DROP}, "nonce", id="NRM-084 no nonce"),
@@ -332,6 +338,17 @@ def test_claims_can_be_stored() -> None:
     """TRP-22, TRP-23: whatever was accepted can be written as strict JSON in UTF-8, from a deep stack too."""
     payload = claims(x=json.loads("[" * 25 + "]" * 25), name="\u00e9")
     json.dumps(check(token(payload), KEYS, EXPECTED, now=NOW), allow_nan=False, ensure_ascii=False).encode()
+
+
+def test_the_deepest_and_the_longest() -> None:
+    """TRP-22, ADV-003: 32 levels, the claims themselves among them, and 64 KiB are accepted; one more is not."""
+    assert check(token(claims(x=json.loads("[" * 31 + "]" * 31))), KEYS, EXPECTED, now=NOW)
+    assert refusal(token(claims(x=json.loads("[" * 32 + "]" * 32)))) == "malformed"
+    room = 65_536 - len(token(claims(x="")))
+    longest = token(claims(x="x" * (room * 3 // 4)))
+    assert len(longest) == 65_536
+    assert check(longest, KEYS, EXPECTED, now=NOW)
+    assert refusal(longest + "A") == "malformed"  # and not "signature"
 
 
 # --- What is refused: the signature and the header ----------------------------------------------------------------
@@ -799,6 +816,8 @@ def test_leeway() -> None:
         ({"iat": NOW + 3600}, "the ID token will be issued in 60 minutes."),
         ({"iat": NOW - 7 * 86400}, "the ID token of this sign-in was issued 10080 minutes ago."),
         ({"nbf": NOW + 90}, "the ID token will be valid in 90 seconds."),
+        ({"nbf": NOW + 119}, "the ID token will be valid in 119 seconds."),
+        ({"nbf": NOW + 120}, "the ID token will be valid in 2 minutes."),
         ({"auth_time": NOW + 600}, "the person will sign in in 10 minutes."),
     ],
 )
