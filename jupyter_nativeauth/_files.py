@@ -48,7 +48,7 @@ def replace_file(path: str, content: bytes) -> None:
     """
     temporary = f"{path}.{secrets.token_hex(6)}.tmp"
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         with open(os.open(temporary, flags, 0o600), "wb") as file:  # noqa: PTH123 - opened with the right mode
             file.write(content)
             file.flush()

@@ -81,7 +81,7 @@ class FileLock:
 
     def _try(self) -> int | None:
         try:
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
             try:
                 descriptor = os.open(self._path, flags, 0o600)
             except FileNotFoundError:

@@ -33,7 +33,7 @@ _MAGIC = b"JNAV"
 _SCHEMA = 1
 _NONCE = 12
 _LARGEST = 4 * 1024 * 1024
-_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Header(NamedTuple):
@@ -176,8 +176,7 @@ class FileVault:
         except VaultDamaged:
             before = None
             self._move_aside()
-        # The clock only makes numbers unlikely to come back after a file was deleted; nobody reads it as a time.
-        generation = max(before.header.generation + 1 if before else 0, time.time_ns())
+        generation = _generation_after(before.header.generation if before else 0)
         header = Header(signed_in, self._key.source, generation, login_id, self._key.id)
         head = _HEAD.pack(
             _MAGIC,
@@ -272,7 +271,8 @@ class MemoryVault:
         return self._contents
 
     def write(self, record: dict[str, Any], *, login_id: str, signed_in: bool) -> Header:
-        header = Header(signed_in, self._key.source, self.generation() + 1, login_id, self._key.id)
+        generation = _generation_after(self.generation())
+        header = Header(signed_in, self._key.source, generation, login_id, self._key.id)
         self._contents = Contents(header, Members(json.loads(json.dumps(record))))
         return header
 
@@ -283,6 +283,11 @@ class MemoryVault:
 
     def was_damaged(self) -> bool:
         return False
+
+
+def _generation_after(before: int) -> int:
+    # The clock makes it unlikely that a number comes back after the vault was lost; nobody reads it as a time.
+    return max(before + 1, time.time_ns())
 
 
 def sealed_with_other_keys(folder: Path, profile: str, key: SealingKey | None) -> list[Header]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,13 @@ class TestMemoryVault(VaultContract):
 
     def make_vault(self, folder: Path, key: Key) -> Vault:
         return MemoryVault("acme", key)
+
+
+@pytest.fixture(params=[FileVault, MemoryVault])
+def any_vault(request: pytest.FixtureRequest, tmp_path: Path) -> Vault:
+    """An empty vault of each kind."""
+    key = samples.key()
+    return MemoryVault("acme", key) if request.param is MemoryVault else FileVault(tmp_path, "acme", key)
 
 
 def put(vault: Vault, record: dict[str, Any], *, signed_in: bool = True) -> None:
@@ -118,6 +126,24 @@ def test_only_its_owner_can_read_it(home: Home) -> None:
     assert len(modes) == 3
 
 
+def test_the_file_is_as_the_first_version_wrote_it(vault: FileVault) -> None:
+    """PRM-004: a login stays readable after an upgrade: head, nonce of 12 bytes, body; bound to the name."""
+    _seal(vault, b'{"who":"Ada"}')
+    contents = vault.read()
+    assert contents is not None
+    assert contents.record == {"who": "Ada"}
+
+
+def test_the_largest_file(vault: FileVault) -> None:
+    """FLT-043: a file has at most 4 MiB; what goes on after that is damage, and is not read into memory."""
+    room = 4 * 1024 * 1024 - HEAD.size - 12 - 16
+    _seal(vault, b'{"x":"%s"}' % (b"x" * (room - 8)))
+    assert Path(vault.path).stat().st_size == 4 * 1024 * 1024
+    assert vault.read() is not None
+    _seal(vault, b'{"x":"%s"}' % (b"x" * (room - 7)))
+    damaged(vault)
+
+
 def test_the_same_is_never_sealed_twice_alike(vault: FileVault) -> None:
     """AES-GCM breaks when a nonce comes again: each write has a new one, and nothing in the body repeats."""
     seen = set()
@@ -138,6 +164,25 @@ def test_generations_do_not_come_back(vault: FileVault) -> None:
         put(vault, {})
         assert vault.generation() not in seen
         seen.add(vault.generation())
+
+
+def test_a_generation_that_the_clock_has_not_reached(vault: FileVault) -> None:
+    """FLT-042: a clock that was set back brings no number back either."""
+    later = time.time_ns() + 10**18
+    _seal(vault, b"{}", generation=later)
+    put(vault, {})
+    assert vault.generation() > later
+
+
+def test_generations_do_not_come_back_after_setting_aside(any_vault: Vault) -> None:
+    """FLT-042: who has seen the login that made no sense sees that the next one is another."""
+    seen = set()
+    for _ in range(3):
+        put(any_vault, {})
+        seen.add(any_vault.generation())
+        any_vault.set_aside(generation=any_vault.generation())
+        assert any_vault.generation() == 0
+    assert len(seen) == 3
 
 
 def test_a_vault_that_was_deleted_is_empty(vault: FileVault) -> None:
@@ -223,12 +268,15 @@ def test_vaults_of_other_keys_are_found(vault: FileVault) -> None:
 
 def test_a_truncated_file_is_damaged(vault: FileVault) -> None:
     """FLT-043: a file that ends anywhere too early does not open, and an empty one is not "signed out"."""
-    sealed = Path(vault.path).read_bytes()
+    sealed, numbers = Path(vault.path).read_bytes(), set()
     for size in {0, 1, 4, HEAD.size - 1, HEAD.size, HEAD.size + 1, HEAD.size + 12, len(sealed) - 16, len(sealed) - 1}:
         Path(vault.path).write_bytes(sealed[:size])
         damaged(vault)
-        vault.generation()  # watching goes on
-        vault.header()
+        if size < HEAD.size:
+            assert vault.header() is None
+            numbers.add(vault.generation())
+    assert len(numbers) == 4
+    assert max(numbers) < 0  # whoever watches the number sees a change, and never "nothing was written"
     Path(vault.path).write_bytes(sealed + b"\0")
     damaged(vault)
     Path(vault.path).write_bytes(bytes(10 * 1024 * 1024))
@@ -292,10 +340,11 @@ def test_what_is_sealed_and_no_record(vault: FileVault) -> None:
         damaged(vault)
 
 
-def _seal(vault: FileVault, body: bytes) -> None:
+def _seal(vault: FileVault, body: bytes, generation: int = 1) -> None:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    head = Path(vault.path).read_bytes()[: HEAD.size]
+    key_id, login_id = vault._key.id, bytes.fromhex(LOGIN_ID)
+    head = HEAD.pack(b"JNAV", 1, 1, b"server", generation, login_id, key_id)
     nonce = os.urandom(12)
     sealed = AESGCM(vault._key.value).encrypt(nonce, body, head + b"acme")
     Path(vault.path).write_bytes(head + nonce + sealed)
@@ -339,6 +388,40 @@ def test_a_sound_file_is_not_set_aside(vault: FileVault) -> None:
     contents = vault.read()
     assert contents is not None
     assert not vault.was_damaged()
+
+
+def test_what_makes_no_sense_is_set_aside(any_vault: Vault) -> None:
+    """FLT-044: only if it is still what made no sense: a login that somebody has stored since stays."""
+    any_vault.set_aside(generation=0)
+    assert any_vault.read() is None
+    put(any_vault, {"who": "Ada"})
+    for other in (None, 0, any_vault.generation() - 1):
+        any_vault.set_aside(generation=other)
+        assert any_vault.read() is not None
+    any_vault.set_aside(generation=any_vault.generation())
+    assert any_vault.read() is None
+    assert any_vault.was_damaged() is isinstance(any_vault, FileVault)
+
+
+def test_each_damaged_file_is_kept(vault: FileVault) -> None:
+    """FLT-043: the second one too, and the first one with it."""
+    for number in range(3):
+        Path(vault.path).write_bytes(b"%d" % number)
+        vault.set_aside()
+    kept = {path.read_bytes() for path in Path(vault.path).parent.glob("*.damaged")}
+    assert kept == {b"0", b"1", b"2"}
+
+
+def test_a_damaged_file_that_cannot_be_kept(tmp_path: Path) -> None:
+    """FLT-043: it is then not written over either, and the error is ours."""
+    # With ".damaged" at its end, this name is too long for any disk.
+    vault = FileVault(tmp_path, "a" * 233, samples.key())
+    Path(vault.path).write_bytes(b"broken")
+    for refused in (vault.set_aside, lambda: put(vault, {})):
+        with pytest.raises(StoreError) as caught:
+            refused()
+        assert caught.value.code == "unwritable"
+    assert Path(vault.path).read_bytes() == b"broken"
 
 
 def test_a_damaged_file_is_not_written_over(vault: FileVault) -> None:
