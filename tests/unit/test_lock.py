@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -106,6 +107,20 @@ def test_a_waiter_leaves_when_its_work_is_done(path: Path) -> None:
     assert len(asked) == 5
 
 
+def test_a_waiter_sleeps(path: Path) -> None:
+    """FLT-011: it tries a hundred times a second or so, and does not keep a processor busy meanwhile."""
+    asked = []
+
+    def look() -> bool:
+        asked.append(True)
+        return False
+
+    lock = FileLock(path)
+    with lock.hold(limit=1), pytest.raises(LockTimeout), lock.hold(limit=0.5, leave=look):
+        pytest.fail("two holders")
+    assert len(asked) <= 0.5 / 0.005 + 1  # on a slow machine it is fewer
+
+
 def test_nobody_is_asked_to_leave_a_free_lock(path: Path) -> None:
     """Whoever can have the lock gets it, even if there may be nothing left to do: it looks again under the lock."""
     with FileLock(path).hold(limit=1, leave=lambda: pytest.fail("asked")) as held:
@@ -163,7 +178,7 @@ def test_the_file_stays(path: Path) -> None:
 
 
 class AfterOpen:
-    """Does something each time that this thread has opened a file, before the next step."""
+    """Does something each time that this thread has opened a file, or failed to, before the next step."""
 
     def __init__(self, do: Callable[[], None], times: int) -> None:
         self._do, self._left = do, times
@@ -175,7 +190,7 @@ class AfterOpen:
         sys.setprofile(None)
 
     def _watch(self, frame: Any, event: str, function: Any) -> None:
-        if event == "c_return" and function is os.open and self._left:
+        if event in ("c_return", "c_exception") and function is os.open and self._left:
             self._left -= 1
             self._do()
 
@@ -201,11 +216,34 @@ def test_a_file_that_is_deleted_between_opening_and_locking(path: Path, made_ane
 
 
 def test_a_folder_that_is_deleted(tmp_path: Path) -> None:
-    """FLT-017: a folder that is gone is made anew, and is private."""
-    path = tmp_path / "gone" / "acme.lock"
+    """FLT-017: a folder that is gone is made anew, with what it was in, and is private."""
+    path = tmp_path / "gone" / "too" / "acme.lock"
     with FileLock(path).hold(limit=5) as held:
         assert held
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_folder_that_somebody_else_makes_anew(tmp_path: Path) -> None:
+    """FLT-017: two processes miss the folder at once: whoever comes second takes the other one's."""
+    path = tmp_path / "gone" / "acme.lock"
+    with AfterOpen(path.parent.mkdir, times=1):
+        holding = FileLock(path).hold(limit=5)
+        held = holding.__enter__()
+    assert held
+    holding.__exit__(None, None, None)
+
+
+def test_a_file_system_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FLT-017: that is an error at once, as some network disks give it; never a wait, and never work without a lock."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(StoreError, match="No locks available") as caught, FileLock(path).hold(limit=60):
+        pytest.fail("locked")
+    assert caught.value.code == "lock_failed"
+    assert open_files(path.parent) == []
 
 
 def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
@@ -402,7 +440,7 @@ os.waitpid(pid, 0)
 
 
 def test_programs_that_are_started_inherit_nothing(path: Path) -> None:
-    """TRP-32: the descriptor closes when another program takes over (O_CLOEXEC), with ``close_fds=False`` too."""
+    """TRP-32: the descriptor closes when another program takes over (PEP 446), with ``close_fds=False`` too."""
     with FileLock(path).hold(limit=5):
         code = "import sys\nfrom pathlib import Path\nfrom tests.samples import open_files\n"
         code += "print(open_files(Path(sys.argv[1])))"
