@@ -43,7 +43,7 @@ def breaches(ledger: list[str]) -> list[str]:
 def test_a_login_that_ends_as_it_may(account: Account, ledger: list[str]) -> None:
     """INV-05: by a renewal, another sign-in, a sign-out, and by the service's own word about this very token."""
     login = account.login()
-    account.replace(login, replace(login, refresh_token=samples.secret("refresh")))
+    account.store.replace(login, replace(login, refresh_token=samples.secret("refresh")))
     account.save(samples.login(refresh_token=None))
     account.save(samples.login(expires_at=1.0))
     account.sign_out()
@@ -56,9 +56,9 @@ def test_a_login_that_ends_as_it_may(account: Account, ledger: list[str]) -> Non
 @pytest.mark.parametrize(
     "breach",
     [
-        lambda made, login: made.replace(login, replace(login, refresh_token=None)),
-        lambda made, login: made.end(login, "expired"),
-        lambda made, login: made.end(login, "refused"),
+        lambda made, login: made.store.replace(login, replace(login, refresh_token=None)),
+        lambda made, login: made.store.end(login, "expired"),
+        lambda made, login: made.store.end(login, "refused"),
     ],
     ids=["a renewal without one", "nobody has said so", "another reason"],
 )
@@ -75,7 +75,7 @@ def test_another_refresh_token_was_called_invalid(account: Account, ledger: list
     with pytest.raises(LoginRequired):
         account.access_token()
     account.save(samples.login())
-    account.end(account.login(), "expired")
+    account.store.end(account.login(), "expired")
     assert breaches(ledger) == ["INV-05"]
 
 
