@@ -207,7 +207,7 @@ class ApiPasteHandler(_Api):
     async def _paste(self) -> dict[str, Any]:
         body = self.body()
         if not (isinstance(body.get("id"), str) and isinstance(body.get("url"), str)):
-            raise ConfigError('The body must be a JSON object like {"id": "…", "url": "…"}.', code="bad_request")
+            raise ConfigError('The body must be a JSON object like {"id": "...", "url": "..."}.', code="bad_request")
         pending = await self.paste(body["id"], Secret(body["url"]))
         again = self.extension.host.go_address(pending) if not pending.outcome.done() else None
         return {"accepted": True, "url": again}
