@@ -95,7 +95,7 @@ class Lab:
         }
         for name, traits in self._config.items():
             settings[name] = {**settings.get(name, {}), **traits}
-        self._no_news()
+        self._settle()
         # In a file of its own, not on the command line: a token there is everybody's to see.
         file = self.home.folder / f"{self.log.stem}.json"
         file.write_text(json.dumps(settings), encoding="utf-8")
@@ -186,12 +186,16 @@ class Lab:
                 raise AssertionError(f"JupyterLab {'ended' if gone else 'is not ready'}:\n{self.log_text[-4000:]}")
             time.sleep(0.05)
 
-    def _no_news(self) -> None:
+    def _settle(self) -> None:
         # The question whether one wants news covers a corner of the window.
         folder = self.home.config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
         folder.mkdir(parents=True, exist_ok=True)
         wanted = {"fetchNews": "false", "checkForUpdates": False}
         (folder / "notification.jupyterlab-settings").write_text(json.dumps(wanted), encoding="utf-8")
+        # Whether JupyterLab itself should be built anew is found out by Node, for each page.
+        folder = self.home.config / "labconfig"
+        folder.mkdir(exist_ok=True)
+        (folder / "page_config.json").write_text(json.dumps({"buildAvailable": False, "buildCheck": False}))
 
     def _await_info(self) -> dict[str, Any]:
         # Port 0 leaves the choice to the system; the server tells us in this file.
