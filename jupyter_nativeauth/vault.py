@@ -172,11 +172,10 @@ class FileVault:
     def write(self, record: dict[str, Any], *, login_id: str, signed_in: bool) -> Header:
         record = Members(record)
         try:
-            before = self.read()
+            self.read()
         except VaultDamaged:
-            before = None
             self._move_aside()
-        generation = _generation_after(before.header.generation if before else 0)
+        generation = _generation_after(self.generation())
         header = Header(signed_in, self._key.source, generation, login_id, self._key.id)
         head = _HEAD.pack(
             _MAGIC,
