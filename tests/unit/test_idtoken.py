@@ -599,6 +599,11 @@ def test_stored_keys_are_judged_again() -> None:
         assert refusal(token(), keys=[bad]) == "unknown_key"
 
 
+def test_a_long_name_of_a_key() -> None:
+    """LIB-057: a name may have 4,096 characters, as many as all that is kept of a key."""
+    assert names(read_keys({"keys": [jwk("ed", kid="k" * 4096)]})) == ["k" * 4096]
+
+
 def test_many_keys() -> None:
     """LIB-056: at most 100 keys are kept, of however many."""
     assert len(read_keys({"keys": [jwk("ed", kid=str(n)) for n in range(10_000)]})) == 100
