@@ -12,7 +12,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -837,6 +837,12 @@ def test_the_error_travels() -> None:
     """The error keeps its reason through a pickle."""
     error = pickle.loads(pickle.dumps(TokenInvalid("nonce", "It differs.")))
     assert (error.reason, str(error)) == ("nonce", "It differs.")
+
+
+def test_expected_does_not_change() -> None:
+    """TRP-24: what was expected when the sign-in began is what is checked when it ends."""
+    with pytest.raises(FrozenInstanceError):
+        EXPECTED.nonce = None  # type: ignore[misc]
 
 
 def test_expected_does_not_print() -> None:

@@ -33,6 +33,7 @@ def in_lines(text: str, width: int, before: str = "", after: str = "\n") -> str:
 
 READ = {
     "the whole address": ADDRESS,
+    "as much as may be pasted": ADDRESS.ljust(32_768),
     "blanks around": f"  \t{ADDRESS} \n",
     "line breaks of a terminal": in_lines(ADDRESS, 80),
     "line breaks of Windows": in_lines(ADDRESS, 40, after="\r\n"),
@@ -77,6 +78,8 @@ REFUSED: dict[str, tuple[str, str]] = {
     "nothing": ("", "paste_empty"),
     "blanks": (" \r\n\t\ufeff", "paste_empty"),
     "quotes around nothing": ('""', "paste_empty"),
+    "an empty pair of quotes": ("''", "paste_empty"),
+    "a quote without its other half": ("'", "paste_incomplete"),
     "only a question mark": ("?", "paste_empty"),
     "a bare code": (CODE, "paste_incomplete"),
     "a code with its name": (f"code={CODE}", "paste_incomplete"),
@@ -122,6 +125,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "an error page of Chromium": ("chrome-error://chromewebdata/", "paste_elsewhere"),
     "a script": (f"javascript:alert(1)//nativeauth/callbackx?{QUERY}", "paste_elsewhere"),
     "a whole book": ("a" * 40_000, "paste_too_long"),
+    "a character too many": (ADDRESS.ljust(32_769), "paste_too_long"),
     "a long query": (f"{ADDRESS}&x={'a' * 20_000}", "bad_callback"),
 }
 
@@ -156,6 +160,7 @@ def test_whatever_else_is_refused_with_what_to_do(text: str, code: str, canary: 
     assert error.code == code
     samples.assert_fit_to_show(error)
     assert error.hint.endswith((".", "?"))
+    assert not code.startswith("paste_") or error.hint == _REFUSALS[code][1]
     assert "evil" not in str(error)
     canary.look_error(error)
 
