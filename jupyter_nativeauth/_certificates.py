@@ -58,8 +58,9 @@ def context(ca_bundle: str | None, environ: Mapping[str, str] = os.environ) -> s
     except (OSError, ValueError):  # the latter for a path with a NUL
         what = "folder" if source.name == "SSL_CERT_DIR" else "file with certificates (PEM)"
         cure = "in nativeauth.toml" if ca_bundle is not None else "in the environment of Jupyter, or remove it"
+        shown = source.path if source.path.isprintable() else ascii(source.path)
         raise ConfigError(
-            f"{source.name} names {source.path}, which is not a readable {what}.",
+            f"{source.name} names {shown}, which is not a readable {what}.",
             code="ca_bundle",
             hint=f"Correct {source.name} {cure}.",
         ) from None

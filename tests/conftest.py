@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # A shell that starts this in the background lets it ignore Ctrl-C, and so would every process that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Under nohup this goes on when the terminal is closed; the processes that a test starts have to notice it.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 pytest_plugins = (
     "tests.ledger",

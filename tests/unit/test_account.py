@@ -17,7 +17,6 @@ import pytest
 from jupyter_nativeauth import LoginRequired, NativeAuthError, ProviderUnavailable, VaultTooNew
 from jupyter_nativeauth._account import Account
 from jupyter_nativeauth._http import AnswerLost
-from jupyter_nativeauth._lock import _held
 from jupyter_nativeauth._tokens import AccessToken
 from jupyter_nativeauth.keys import Keys
 from jupyter_nativeauth.testing import Clock
@@ -781,4 +780,3 @@ def test_no_variable_of_any_frame_shows_a_token(tmp_path: Path, clock: Clock, ca
             attempt(made)
         except (NativeAuthError, RuntimeError) as error:
             canary.look_error(error)
-    _held.clear()  # where the very function failed that lets go of a lock

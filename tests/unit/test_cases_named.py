@@ -202,3 +202,10 @@ def test_each_oddity_of_a_service_is_named() -> None:
 def test_each_test_states_a_rule() -> None:
     """Whoever reads a failure reads first what should have been: every test has a docstring that says it."""
     assert [name for name, doc in docstrings().items() if len(doc.split()) < 4] == []
+
+
+def test_the_figures_count_the_cases() -> None:
+    """The page of figures says how many cases there are, how many have a test, and how many do not apply."""
+    told = re.search(r"\| Numbered cases \| (\d+) \| (\d+) [^|,]*, (\d+) ", section("security.md", "Figures"))
+    assert told is not None
+    assert [int(number) for number in told.groups()] == [len(cases()), len(shown() & cases().keys()), len(excused())]
