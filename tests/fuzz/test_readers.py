@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jupyter_nativeauth import LoginFailed, NotSigned, ProviderError, ProviderUnavailable
@@ -292,6 +292,8 @@ def test_any_answer_of_the_sign_request_api(status: int, body: bytes) -> None:
 
 @tries(200)
 @given(changed(CREATED, {"always": "http://evil.example"}, {"websocket_status": "ws://evil.example"}))
+@example({**CREATED, "next": {"always": "http://evil.example/"}})
+@example({**CREATED, "refs": {"websocket_status": "ws://evil.example/"}})
 def test_any_new_sign_request(answer: dict[str, Any]) -> None:
     """FUZ-003: it leads nowhere but over TLS, or it is refused."""
     try:
